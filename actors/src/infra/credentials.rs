@@ -1,0 +1,23 @@
+//! The port through which a session prolongs its credential. The session itself knows no tokens.
+
+use std::time::SystemTime;
+
+use futures_util::future::BoxFuture;
+
+use crate::ids::UserId;
+
+/// Checks credentials that arrive on a live socket.
+pub trait Credentials: Send + Sync {
+    /// Checks a token or a ticket of `user`, and says when it ends (none: never).
+    fn refresh(
+        &self,
+        user: UserId,
+        token: Option<String>,
+        ticket: Option<String>,
+    ) -> BoxFuture<'static, Result<Option<SystemTime>, BadCredential>>;
+}
+
+/// The credential is bad, expired, or another user's: not told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the credential is not a valid one of this user")]
+pub struct BadCredential;

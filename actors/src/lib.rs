@@ -1,0 +1,11 @@
+//! The Sessile runtime: every user session is an actor.
+
+pub mod context;
+pub mod ids;
+pub mod infra;
+pub mod limits;
+pub mod protocol;
+pub mod session;
+pub mod supervisor;
+#[cfg(feature = "testing")]
+pub mod testing;
