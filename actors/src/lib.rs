@@ -6,6 +6,7 @@ pub mod infra;
 pub mod limits;
 pub mod protocol;
 pub mod session;
+pub mod shard;
 pub mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -303,6 +303,11 @@ impl RawFrame<'_> {
 }
 
 impl FrameError {
+    /// A frame that is no text.
+    pub(crate) fn not_utf8() -> Self {
+        Self::new(ErrorCode::BadJson, "the frame is not UTF-8".to_owned())
+    }
+
     fn new(code: ErrorCode, message: String) -> Self {
         Self {
             code,

@@ -1,5 +1,11 @@
 //! What one user's session owns. Every value here belongs to exactly one [`actor::UserSessionActor`], and dies with it.
 
 pub mod actor;
+pub mod dispatcher;
+pub mod emitter;
+pub mod engine;
+pub mod outbox;
+pub mod recovery;
 pub mod run;
+mod sanitise;
 pub mod sink;

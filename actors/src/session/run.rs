@@ -1,13 +1,35 @@
-//! What an agent may touch: its own run, and nothing else.
+//! One run at work: what its agent may touch, and the task that it is.
 
-use serde_json::Value;
 use std::sync::Arc;
+
+use actix::Addr;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, warn};
 
 use crate::context::UserExecutionContext;
+use crate::ids::CallId;
+use crate::infra::Infra;
+use crate::infra::agents::{AgentError, Answer};
 use crate::infra::model::{ChatMessage, Model};
 use crate::infra::tools::ToolSpec;
-use crate::protocol::server::ToolStatus;
+use crate::protocol::server::{Event, ToolStatus, Usage};
+use crate::session::actor::{NeedDispatcher, RunFinished, UserSessionActor};
+use crate::session::dispatcher::{AbortOnDrop, ExecuteTool};
+use crate::session::emitter::RunEmitter;
+use crate::session::engine::{Outcome, StartRun};
+
+/// How much of the conversation an agent gets, in messages. Older ones are left out.
+const HISTORY_MESSAGES: usize = 40;
+
+/// How much of the conversation an agent gets, in bytes. Older messages are left out.
+const HISTORY_BYTES: usize = 64 * 1024;
+
+/// The largest piece of text that becomes one event, in bytes. A longer one is told in pieces.
+const PIECE_BYTES: usize = 8 * 1024;
+
+/// The longest thought that is told, in bytes. A longer one is cut.
+const THOUGHT_BYTES: usize = 4 * 1024;
 
 /// The run was ended; nothing more of it reaches anyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,69 +45,351 @@ pub struct ToolReply {
     pub result: Value,
 }
 
-/// One run, as its agent sees it.
+/// One run, as its agent sees it: its message, its conversation, its tools, and the ways to tell its user something.
 pub struct RunContext {
-    _private: (),
+    context: UserExecutionContext,
+    infra: Arc<Infra>,
+    session: Addr<UserSessionActor>,
+    emitter: RunEmitter,
+    cancelled: CancellationToken,
+    start: StartRun,
+    steps: u32,
+    usage: Usage,
 }
 
-#[allow(clippy::unused_async, unused_variables, clippy::unimplemented)]
 impl RunContext {
     /// For whom the run works.
     #[must_use]
     pub fn context(&self) -> &UserExecutionContext {
-        unimplemented!()
+        &self.context
     }
+
     /// The message that the run answers.
     #[must_use]
     pub fn message(&self) -> &str {
-        unimplemented!()
+        &self.start.content
     }
+
     /// What the client sent beside the message.
     #[must_use]
     pub fn metadata(&self) -> Option<&Value> {
-        unimplemented!()
+        self.start.metadata.as_ref()
     }
-    /// What was said in the thread before this message, oldest first, bounded.
+
+    /// What was said in the thread before this message, oldest first: the last 40 messages or 64 KiB. Empty where it can't
+    /// be read now: an answer without memory is better than none.
+    ///
+    /// # Errors
+    /// [`RunOver`] where the run is being stopped.
     pub async fn history(&self) -> Result<Vec<ChatMessage>, RunOver> {
-        unimplemented!()
+        if self.cancelled.is_cancelled() {
+            return Err(RunOver);
+        }
+        let (user, thread) = (self.context.user().clone(), self.context.thread());
+        let read = self
+            .infra
+            .threads
+            .transcript(user, thread, HISTORY_MESSAGES, HISTORY_BYTES)
+            .await;
+        let messages = match read {
+            Ok(messages) => messages,
+            Err(fault) => {
+                warn!(%fault, "the conversation can't be read; the agent answers without it");
+                Vec::new()
+            }
+        };
+        Ok(messages
+            .into_iter()
+            .filter(|message| message.message_id != self.start.message_id)
+            .map(|message| match message.role.as_str() {
+                "user" => ChatMessage::User(message.content),
+                _ => ChatMessage::Assistant {
+                    text: message.content,
+                    calls: Vec::new(),
+                },
+            })
+            .collect())
     }
+
     /// The default model, or the one of this name.
     #[must_use]
     pub fn model(&self, name: Option<&str>) -> Option<Arc<dyn Model>> {
-        unimplemented!()
+        match name {
+            Some(name) => self.infra.models.get(name),
+            None => self.infra.models.default_model(),
+        }
     }
+
     /// The tools that may be called.
     #[must_use]
     pub fn tools(&self) -> Vec<Arc<ToolSpec>> {
-        unimplemented!()
+        self.infra.tools.specs().cloned().collect()
     }
+
     /// Tells what the agent is thinking about.
+    ///
+    /// # Errors
+    /// [`RunOver`] where the run has ended.
     pub async fn think(&mut self, reasoning: impl Into<String>) -> Result<(), RunOver> {
-        unimplemented!()
+        self.steps += 1;
+        let mut reasoning: String = reasoning.into();
+        reasoning.truncate(boundary(&reasoning, THOUGHT_BYTES));
+        self.emitter
+            .emit(Event::AgentThinking {
+                reasoning,
+                step_number: self.steps,
+                progress_percentage: None,
+            })
+            .await
     }
-    /// Says a piece of the answer. Small pieces are gathered.
+
+    /// Says a piece of the answer. Small pieces are gathered, large ones told in parts.
+    ///
+    /// # Errors
+    /// [`RunOver`] where the run has ended.
     pub async fn say(&mut self, text: &str) -> Result<(), RunOver> {
-        unimplemented!()
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(boundary(rest, PIECE_BYTES));
+            self.emitter.say(piece.to_owned()).await?;
+            rest = after;
+        }
+        Ok(())
     }
+
     /// Tells how far the run is.
+    ///
+    /// # Errors
+    /// [`RunOver`] where the run has ended.
     pub async fn progress(&mut self, percentage: Option<u8>, message: impl Into<String>) -> Result<(), RunOver> {
-        unimplemented!()
+        self.emitter
+            .emit(Event::ProgressUpdate {
+                percentage: percentage.map(|share| share.min(100)),
+                message: message.into(),
+                current_step: None,
+                total_steps: None,
+            })
+            .await
     }
+
     /// Tells an event of the agent's own.
-    pub async fn custom(&mut self, name: &str, payload: Value) -> Result<(), RunOver> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`CustomEventError`]: the name is the protocol's, the payload is too large, or the run has ended.
+    pub async fn custom(&mut self, name: &str, payload: Value) -> Result<(), CustomEventError> {
+        if is_reserved(name) {
+            return Err(CustomEventError::Reserved);
+        }
+        let limit = self.infra.limits.custom_event_bytes;
+        if payload.to_string().len() + name.len() > limit {
+            return Err(CustomEventError::TooLarge { limit });
+        }
+        let event = Event::Custom {
+            name: name.to_owned(),
+            payload,
+        };
+        Ok(self.emitter.emit(event).await?)
     }
+
     /// Calls a tool and waits for its end. A failed call is a reply, not an error.
+    ///
+    /// # Errors
+    /// [`RunOver`] where the run has ended.
     pub async fn call_tool(&mut self, name: &str, arguments: Value) -> Result<ToolReply, RunOver> {
-        unimplemented!()
+        let dispatcher = self.session.send(NeedDispatcher).await.map_err(|_| RunOver)?;
+        self.usage.tool_calls += 1;
+        dispatcher
+            .send(ExecuteTool {
+                context: self.context.child(name).map_err(|_| RunOver)?,
+                emitter: self.emitter.clone(),
+                call: CallId::mint(),
+                tool: name.to_owned(),
+                arguments,
+                cancelled: self.cancelled.clone(),
+            })
+            .await
+            .map_err(|_| RunOver)?
     }
-    /// Counts what a model used.
+
+    /// Counts one call of a model and what it used.
     pub fn count_usage(&mut self, input_tokens: u64, output_tokens: u64) {
-        unimplemented!()
+        self.usage.model_calls += 1;
+        self.usage.input_tokens += input_tokens;
+        self.usage.output_tokens += output_tokens;
     }
+
     /// Fires when the run is being stopped.
     #[must_use]
     pub fn cancelled(&self) -> &CancellationToken {
-        unimplemented!()
+        &self.cancelled
+    }
+}
+
+/// Why an agent's own event was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CustomEventError {
+    /// The protocol uses this name itself.
+    #[error("the protocol uses this name itself; choose another")]
+    Reserved,
+    /// Name and payload are larger than this.
+    #[error("a custom event has at most {limit} bytes")]
+    TooLarge {
+        /// In bytes of JSON.
+        limit: usize,
+    },
+    /// The run has ended.
+    #[error(transparent)]
+    Over(#[from] RunOver),
+}
+
+impl From<CustomEventError> for AgentError {
+    fn from(fault: CustomEventError) -> Self {
+        match fault {
+            CustomEventError::Over(_) => Self::Over,
+            other => Self::Failed {
+                code: "bad_custom_event",
+                message: other.to_string(),
+                retryable: false,
+            },
+        }
+    }
+}
+
+fn is_reserved(name: &str) -> bool {
+    const PREFIXES: [&str; 6] = ["agent_", "tool_", "workflow_", "step_", "thread_", "server_"];
+    const NAMES: [&str; 12] = [
+        "partial_result",
+        "progress_update",
+        "steering_applied",
+        "steering_accepted",
+        "decision_accepted",
+        "budget_warning",
+        "run_recovering",
+        "custom",
+        "error",
+        "final_report",
+        "resync",
+        "pong",
+    ];
+    name.is_empty() || NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The last place at or before `most` where `text` may be cut.
+fn boundary(text: &str, most: usize) -> usize {
+    if text.len() <= most {
+        return text.len();
+    }
+    (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// A run's task. Dropping it ends the task.
+pub(crate) struct RunTask {
+    /// Asks it to end.
+    pub cancelled: CancellationToken,
+    _watch: AbortOnDrop<()>,
+}
+
+impl RunTask {
+    /// Begins a run as a task of its own on this thread: a panic in it is an outcome, not the session's end.
+    pub(crate) fn spawn(
+        start: StartRun,
+        context: UserExecutionContext,
+        infra: Arc<Infra>,
+        session: Addr<UserSessionActor>,
+    ) -> Self {
+        let cancelled = CancellationToken::new();
+        let span = tracing::info_span!(
+            "run", session = %context.session(), thread = %context.thread(), run = %start.run,
+            request = %start.request, agent = %start.agent
+        );
+        let run = start.run;
+        let emitter = RunEmitter::new(context.clone(), session.clone(), infra.limits.emit_credit);
+        let run_context = RunContext {
+            context,
+            infra,
+            session: session.clone(),
+            emitter,
+            cancelled: cancelled.clone(),
+            start,
+            steps: 0,
+            usage: Usage::default(),
+        };
+        let work = AbortOnDrop(actix_rt::spawn(work(run_context).instrument(span.clone())));
+        let watch = async move {
+            let outcome = work.await.unwrap_or_else(|fault| {
+                if fault.is_panic() {
+                    warn!("agent panicked");
+                    Outcome::Panicked
+                } else {
+                    Outcome::Cancelled
+                }
+            });
+            debug!(outcome = outcome.name(), "run ended");
+            // A closed mailbox means that the session ended, and its next incarnation tells this run's end.
+            let _ = session.send(RunFinished { run, outcome }).await;
+        };
+        Self {
+            cancelled,
+            _watch: AbortOnDrop(actix_rt::spawn(watch.instrument(span))),
+        }
+    }
+}
+
+async fn work(mut run: RunContext) -> Outcome {
+    let Some(class) = run.infra.agents.get(&run.start.agent).cloned() else {
+        return Outcome::Failed {
+            code: "no_such_agent".to_owned(),
+            message: "this agent is no longer there; choose another".to_owned(),
+            retryable: false,
+        };
+    };
+    let cancelled = run.cancelled.clone();
+    let limit = run.infra.limits.run_time;
+    let mut agent = class.make(&run.context);
+    let answer = tokio::select! {
+        biased;
+        () = cancelled.cancelled() => return Outcome::Cancelled,
+        answer = agent.run(&mut run) => answer,
+        () = tokio::time::sleep(limit) => return Outcome::TimedOut,
+    };
+    let usage = run.usage;
+    match answer {
+        Ok(Answer::Said) => Outcome::Said { usage },
+        Ok(Answer::Text(text)) => Outcome::Answered { text, usage },
+        Err(AgentError::Over) => Outcome::Cancelled,
+        Err(AgentError::Failed {
+            code,
+            message,
+            retryable,
+        }) => Outcome::Failed {
+            code: code.to_owned(),
+            message,
+            retryable,
+        },
+        Err(AgentError::Model(fault)) => {
+            warn!(%fault, "model failed");
+            Outcome::Failed {
+                code: "model_failed".to_owned(),
+                message: if fault.is_retryable() {
+                    "the model does not answer now; send the message again".to_owned()
+                } else {
+                    "the model refused the request".to_owned()
+                },
+                retryable: fault.is_retryable(),
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// For logs: what it is, without a word of what was said.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Said { .. } | Self::Answered { .. } => "answered",
+            Self::Failed { .. } => "failed",
+            Self::Panicked => "panicked",
+            Self::TimedOut => "timed out",
+            Self::Cancelled => "cancelled",
+        }
     }
 }

@@ -1,0 +1,503 @@
+//! The session: one user's line of events, and everything that makes it.
+//!
+//! The supervisor spawns it on a shard; it opens its row in the journal (or takes over from its last incarnation), then
+//! lives: sockets come and go, runs go on regardless, and when nobody is there and nothing runs it asks to leave memory.
+//! The engine decides; [`perform`](UserSessionActor::perform) carries out. Three flows meet here and nowhere else:
+//! client frames in ([`socket`]), events to the journal ([`commit`]), durable events out to the socket.
+
+mod commit;
+mod perform;
+mod socket;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use actix::prelude::*;
+use tokio::time::Instant;
+use tracing::{Span, debug, error, info};
+
+pub use socket::{Attach, FrameArrived, Resume, SignOfLife, SinkClosed, SinkReady};
+
+use crate::context::SessionContext;
+use crate::ids::{Epoch, Fence, RunId, ThreadId};
+use crate::infra::Infra;
+use crate::infra::journal::{JournalError, Opened, ReviveError, Revived};
+use crate::protocol::CloseCode;
+use crate::protocol::server::{DeathCause, RunState, StoppedBy};
+use crate::session::dispatcher::ToolDispatcher;
+use crate::session::emitter::{Emit, Told};
+use crate::session::engine::{Engine, Input, Now, Outcome, Rules, Stop};
+use crate::session::outbox::Outbox;
+use crate::session::recovery;
+use crate::session::run::{RunOver, RunTask};
+use crate::shard::{Tick, Ticker, Watch};
+use crate::supervisor::{HowEnded, RootSupervisor, SessionEnded};
+use commit::Commits;
+use socket::Socketry;
+
+/// One user's session.
+pub struct UserSessionActor {
+    /// Whose, and which. Never changes.
+    context: SessionContext,
+    infra: Arc<Infra>,
+    rules: Arc<Rules>,
+    supervisor: Addr<RootSupervisor>,
+    ticker: Addr<Ticker>,
+    /// Which spawn of this session it is, for the supervisor's book.
+    incarnation: u64,
+    birth: Birth,
+    /// An actor without an address stops: the session keeps its own until the supervisor agrees to its leaving.
+    me: Option<Addr<Self>>,
+    /// What it owns once it has its row in the journal.
+    open: Option<Box<Open>>,
+    /// A socket that came before the journal answered.
+    early: Option<Attach>,
+    /// How many sockets were handed over, for the supervisor's book.
+    attaches: u64,
+    /// What the death notice says.
+    ending: HowEnded,
+    span: Span,
+}
+
+/// How a session comes to life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Birth {
+    /// It is new.
+    New,
+    /// It was there before. Runs that had not ended did so for this reason.
+    Revived(DeathCause),
+}
+
+/// What a session owns while it is open.
+struct Open {
+    epoch: Epoch,
+    fence: Fence,
+    floor: crate::ids::Seq,
+    engine: Engine,
+    outbox: Outbox,
+    runs: HashMap<RunId, RunTask>,
+    dispatcher: Option<Addr<ToolDispatcher>>,
+    commits: Commits,
+    socketry: Socketry,
+    flush_at: Option<Instant>,
+    /// Nothing runs and the server drains: close when all is told.
+    drained: bool,
+    leaving: bool,
+}
+
+/// What the supervisor gives a session on its way.
+pub(crate) struct Spawn {
+    pub context: SessionContext,
+    pub infra: Arc<Infra>,
+    pub rules: Arc<Rules>,
+    pub supervisor: Addr<RootSupervisor>,
+    pub ticker: Addr<Ticker>,
+    pub incarnation: u64,
+    pub birth: Birth,
+}
+
+impl UserSessionActor {
+    pub(crate) fn new(spawn: Spawn) -> Self {
+        let span = tracing::info_span!("session", session = %spawn.context.session(), user = %spawn.context.user());
+        Self {
+            context: spawn.context,
+            infra: spawn.infra,
+            rules: spawn.rules,
+            supervisor: spawn.supervisor,
+            ticker: spawn.ticker,
+            incarnation: spawn.incarnation,
+            birth: spawn.birth,
+            me: None,
+            open: None,
+            early: None,
+            attaches: 0,
+            ending: HowEnded::Left,
+            span,
+        }
+    }
+
+    fn now() -> Now {
+        Now {
+            mono: Instant::now().into_std(),
+            wall: SystemTime::now(),
+        }
+    }
+
+    fn opened(&mut self, opened: Opened, ctx: &mut Context<Self>) {
+        info!(parent: &self.span, "session opened");
+        let now = Self::now();
+        self.open = Some(Box::new(Open {
+            epoch: opened.epoch,
+            fence: opened.fence,
+            floor: crate::ids::Seq::ZERO,
+            engine: Engine::new(Arc::clone(&self.rules), opened.thread, now),
+            outbox: Outbox::after(crate::ids::Seq::ZERO, &self.infra.limits),
+            runs: HashMap::new(),
+            dispatcher: None,
+            commits: Commits::default(),
+            socketry: Socketry::new(&self.infra.limits),
+            flush_at: None,
+            drained: false,
+            leaving: false,
+        }));
+        self.attach_early(ctx);
+    }
+
+    /// A new incarnation: first the end of every run that the old one left behind, then what waited.
+    fn revived(&mut self, revived: Revived, cause: DeathCause, ctx: &mut Context<Self>) {
+        let now = Self::now();
+        let (active, queued): (Vec<_>, Vec<_>) = revived.runs.into_iter().partition(|run| run.state.is_active());
+        info!(parent: &self.span, fence = %revived.fence, ended = active.len(), queued = queued.len(), "session revived");
+        let mut outbox = Outbox::after(revived.last_seq, &self.infra.limits);
+        for run in &active {
+            for record in recovery::end_of(run, self.context.session(), outbox.next_seq(), now.wall, cause) {
+                outbox.push(record);
+            }
+        }
+        self.open = Some(Box::new(Open {
+            epoch: revived.epoch,
+            fence: revived.fence,
+            floor: revived.floor_seq,
+            engine: Engine::new(Arc::clone(&self.rules), revived.thread, now),
+            outbox,
+            runs: HashMap::new(),
+            dispatcher: None,
+            commits: Commits::default(),
+            socketry: Socketry::new(&self.infra.limits),
+            flush_at: None,
+            drained: false,
+            leaving: false,
+        }));
+        self.input(Input::Requeued(queued), ctx);
+        self.attach_early(ctx);
+    }
+
+    fn attach_early(&mut self, ctx: &mut Context<Self>) {
+        if let Some(attach) = self.early.take() {
+            self.attach(attach, ctx);
+        }
+    }
+
+    /// The journal has no such session, or can't say: a waiting socket is told, then the session is gone.
+    fn stillborn(&mut self, code: CloseCode, ctx: &mut Context<Self>) {
+        if let Some(attach) = self.early.take() {
+            self.refuse_socket(attach.socket, code);
+        }
+        self.end(HowEnded::NeverOpened, ctx);
+    }
+
+    /// Gives an input to the engine, carries out what it decides, then lets the flows go on.
+    fn input(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        let effects = open.engine.handle(input, Self::now());
+        self.perform(effects, ctx);
+        self.pump(ctx);
+    }
+
+    /// Commits what waits, sends what is durable.
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        self.pump_commits(ctx);
+        self.pump_socket(ctx);
+        self.finish_drain(ctx);
+    }
+
+    /// Ends this incarnation, for this reason.
+    fn end(&mut self, how: HowEnded, ctx: &mut Context<Self>) {
+        self.ending = how;
+        self.me = None;
+        // What is still running ends with the actor: its tasks are dropped, and the next incarnation tells their end.
+        ctx.stop();
+    }
+}
+
+impl Actor for UserSessionActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.infra.metrics.sessions_spawned.increment();
+        self.me = Some(ctx.address());
+        if self.ticker.try_send(Watch(ctx.address().downgrade())).is_err() {
+            // A full mailbox of the ticker: it gets there, a little later.
+            let watch = self.ticker.send(Watch(ctx.address().downgrade()));
+            ctx.spawn(watch.into_actor(self).map(|_, _, _| ()));
+        }
+        let (context, at) = (self.context.clone(), SystemTime::now());
+        match self.birth {
+            Birth::New => {
+                let opening = self.infra.journal.open(context, at);
+                ctx.spawn(opening.into_actor(self).map(|result, act, ctx| match result {
+                    Ok(opened) => act.opened(opened, ctx),
+                    Err(fault) => {
+                        error!(parent: &act.span, %fault, "session can't be opened");
+                        act.stillborn(CloseCode::Overloaded, ctx);
+                    }
+                }));
+            }
+            Birth::Revived(cause) => {
+                let reviving = self.infra.journal.revive(context, at);
+                ctx.spawn(reviving.into_actor(self).map(move |result, act, ctx| match result {
+                    Ok(revived) => act.revived(revived, cause, ctx),
+                    Err(ReviveError::NoSuchSession) => act.stillborn(CloseCode::NoSuchSession, ctx),
+                    Err(ReviveError::Journal(fault)) => {
+                        error!(parent: &act.span, %fault, "session can't be revived");
+                        act.stillborn(CloseCode::Overloaded, ctx);
+                    }
+                }));
+            }
+        }
+    }
+}
+
+impl Drop for UserSessionActor {
+    /// The death notice. It runs during unwinding too, so nothing in it may panic.
+    fn drop(&mut self) {
+        let how = if std::thread::panicking() {
+            HowEnded::Panicked
+        } else {
+            self.ending
+        };
+        let notice = SessionEnded {
+            session: self.context.session(),
+            incarnation: self.incarnation,
+            how,
+        };
+        #[expect(clippy::disallowed_methods, reason = "the death notice: it must not wait, and there is one per session")]
+        self.supervisor.do_send(notice);
+    }
+}
+
+/// A run's task ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct RunFinished {
+    /// The run.
+    pub run: RunId,
+    /// How.
+    pub outcome: Outcome,
+}
+
+impl Handler<RunFinished> for UserSessionActor {
+    type Result = ();
+
+    fn handle(&mut self, RunFinished { run, outcome }: RunFinished, ctx: &mut Context<Self>) {
+        if let Some(open) = &mut self.open {
+            open.runs.remove(&run);
+        }
+        self.input(Input::Finished { run, outcome }, ctx);
+    }
+}
+
+impl Handler<Emit> for UserSessionActor {
+    type Result = Result<(), RunOver>;
+
+    fn handle(&mut self, emit: Emit, ctx: &mut Context<Self>) -> Self::Result {
+        // The tag is compared where the data cross: an emitter of another session can't write here.
+        if emit.context.session() != self.context.session() || emit.context.user() != self.context.user() {
+            self.infra.metrics.isolation_violations.increment();
+            error!(parent: &self.span, foreign = %emit.context.session(), "an event of another session was refused");
+            self.end(HowEnded::Lost, ctx);
+            return Err(RunOver);
+        }
+        let run = emit.context.run();
+        let Some(open) = &mut self.open else { return Err(RunOver) };
+        if !open.engine.listens_to(run) {
+            return Err(RunOver);
+        }
+        let before = open.outbox.next_seq();
+        let input = match emit.what {
+            Told::Event(event) => Input::Emitted { run, event },
+            Told::Text(text) => Input::Said { run, text },
+        };
+        let effects = open.engine.handle(input, Self::now());
+        self.perform(effects, ctx);
+        if let Some(open) = &mut self.open
+            && open.outbox.next_seq() > before
+        {
+            // Text that is still being gathered needs no credit: it is bounded by what is gathered.
+            open.outbox.entrust(emit.receipt);
+        }
+        self.pump(ctx);
+        Ok(())
+    }
+}
+
+/// A run needs the session's tool dispatcher; the first one starts it.
+#[derive(Debug, Message)]
+#[rtype(result = "Addr<ToolDispatcher>")]
+pub(crate) struct NeedDispatcher;
+
+impl Handler<NeedDispatcher> for UserSessionActor {
+    type Result = Addr<ToolDispatcher>;
+
+    fn handle(&mut self, _: NeedDispatcher, _: &mut Context<Self>) -> Self::Result {
+        let infra = &self.infra;
+        let start = || ToolDispatcher::new(Arc::clone(infra)).start();
+        match &mut self.open {
+            Some(open) => match &open.dispatcher {
+                Some(dispatcher) if dispatcher.connected() => dispatcher.clone(),
+                _ => open.dispatcher.insert(start()).clone(),
+            },
+            None => start(),
+        }
+    }
+}
+
+/// Stops runs of the session, past its socket.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<RunId>")]
+pub struct StopRuns {
+    /// One run; none means all of them and the queues.
+    pub run: Option<RunId>,
+    /// One thread; none means all.
+    pub thread: Option<ThreadId>,
+    /// Who stops them.
+    pub by: StoppedBy,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl Handler<StopRuns> for UserSessionActor {
+    type Result = Vec<RunId>;
+
+    fn handle(&mut self, stop: StopRuns, ctx: &mut Context<Self>) -> Self::Result {
+        let (run, thread) = (stop.run, stop.thread);
+        let stopped = self
+            .open
+            .as_ref()
+            .map(|open| open.engine.matching(run, thread))
+            .unwrap_or_default();
+        let stop = Stop {
+            by: stop.by,
+            reason: stop.reason,
+            forget: false,
+        };
+        self.input(Input::StopRuns { run, thread, stop }, ctx);
+        stopped
+    }
+}
+
+/// Another session of this user began or ended a run.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ThreadChanged {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The run.
+    pub run: RunId,
+    /// Its state.
+    pub state: RunState,
+}
+
+impl Handler<ThreadChanged> for UserSessionActor {
+    type Result = ();
+
+    fn handle(&mut self, ThreadChanged { thread, run, state }: ThreadChanged, ctx: &mut Context<Self>) {
+        self.input(Input::ThreadChanged { thread, run, state }, ctx);
+    }
+}
+
+/// Another session of this user wants the thread that a run here holds.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct YieldThread {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The run.
+    pub run: RunId,
+    /// How it ends.
+    pub stop: Stop,
+}
+
+impl Handler<YieldThread> for UserSessionActor {
+    type Result = ();
+
+    fn handle(&mut self, YieldThread { thread, run, stop }: YieldThread, ctx: &mut Context<Self>) {
+        self.input(Input::Yield { thread, run, stop }, ctx);
+    }
+}
+
+/// A thread of this user was deleted: what is in memory of it goes too.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct ForgetThread;
+
+impl Handler<ForgetThread> for UserSessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ForgetThread, _: &mut Context<Self>) {
+        if let Some(open) = &mut self.open {
+            open.outbox.forget_window();
+        }
+    }
+}
+
+/// The server drains.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) enum DrainSession {
+    /// Take nothing new; end when nothing runs.
+    Begin,
+    /// End what runs.
+    Expire,
+}
+
+impl Handler<DrainSession> for UserSessionActor {
+    type Result = ();
+
+    fn handle(&mut self, drain: DrainSession, ctx: &mut Context<Self>) {
+        match drain {
+            DrainSession::Begin if self.open.is_none() => self.stillborn(CloseCode::Overloaded, ctx),
+            DrainSession::Begin => self.input(Input::Drain, ctx),
+            DrainSession::Expire => self.input(Input::DrainExpired, ctx),
+        }
+    }
+}
+
+/// The user has too many sessions and this one is idle: leave memory. The supervisor has struck it off already.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Evict;
+
+impl Handler<Evict> for UserSessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Evict, ctx: &mut Context<Self>) {
+        debug!(parent: &self.span, "session evicted");
+        self.end(HowEnded::Left, ctx);
+    }
+}
+
+impl Handler<Tick> for UserSessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
+        self.check_socket(ctx);
+        self.input(Input::Tick, ctx);
+    }
+}
+
+impl UserSessionActor {
+    /// A commit, a revival or a command that can't be carried on: this incarnation ends, and another reads the journal.
+    fn lose(&mut self, fault: &JournalError, ctx: &mut Context<Self>) {
+        match fault {
+            JournalError::Fenced => {
+                info!(parent: &self.span, "a newer incarnation has taken over");
+                self.end(HowEnded::Fenced, ctx);
+            }
+            JournalError::Unknown(_) | JournalError::Refused(_) | JournalError::Unavailable(_) => {
+                error!(parent: &self.span, %fault, "session starts over from its journal");
+                self.end(HowEnded::Lost, ctx);
+            }
+        }
+    }
+
+    /// Draining, nothing runs, all is durable: say goodbye.
+    fn finish_drain(&mut self, ctx: &mut Context<Self>) {
+        let told = |open: &Open| open.drained && open.outbox.is_durable() && open.commits.is_quiet();
+        if self.open.as_deref().is_some_and(told) {
+            self.close_for_drain();
+            self.end(HowEnded::Left, ctx);
+        }
+    }
+}

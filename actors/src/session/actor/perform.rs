@@ -1,0 +1,319 @@
+//! The only place with side effects: carries out what the engine decided.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::UserSessionActor;
+use super::commit::Asker;
+use crate::ids::{MessageId, ThreadId};
+use crate::infra::journal::{EventRecord, HistoryPage, StoreCommand, StoreError};
+use crate::protocol::client::Page;
+use crate::protocol::server::{Control, ErrorCode, ErrorFrame, EventEnvelope, RunState, rfc3339};
+use crate::session::engine::{Effect, Emission, Input, StartRun};
+use crate::session::run::RunTask;
+use crate::supervisor::{AskYield, Leave, Rate, RootSupervisor, RunChanged, ThreadGone};
+
+impl UserSessionActor {
+    /// Carries out effects, in order.
+    pub(super) fn perform(&mut self, effects: Vec<Effect>, ctx: &mut Context<Self>) {
+        for effect in effects {
+            self.carry_out(effect, ctx);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::Reply(control) => self.reply(&control),
+            Effect::Grant => self.owe_grant(),
+            Effect::Acked(seq) => {
+                if let Some(open) = &mut self.open {
+                    open.outbox.ack(seq);
+                }
+            }
+            Effect::Rate => self.ask_rate(ctx),
+            Effect::Store(command) => self.ask_store(command, Asker::Op),
+            Effect::Note(command) => self.ask_store(command, Asker::Nobody),
+            Effect::Promote { run, thread } => self.ask_store(
+                StoreCommand::Promote {
+                    run_id: run,
+                    thread_id: thread,
+                },
+                Asker::Promotion(run),
+            ),
+            Effect::Emit(emission) => self.emit(*emission),
+            Effect::Start(start) => self.start_run(*start, ctx),
+            Effect::Cancel(run) => {
+                if let Some(task) = self.open.as_ref().and_then(|open| open.runs.get(&run)) {
+                    task.cancelled.cancel();
+                }
+            }
+            Effect::FlushAt(at) => self.flush_at(Instant::from_std(at), ctx),
+            Effect::Began { thread, run } => {
+                self.infra.metrics.runs_started.increment();
+                let session = self.context.session();
+                let state = RunState::Running;
+                self.tell(
+                    RunChanged {
+                        session,
+                        thread,
+                        run,
+                        state,
+                    },
+                    ctx,
+                );
+            }
+            Effect::AskYield {
+                session,
+                thread,
+                run,
+                stop,
+            } => {
+                let user = self.context.user().clone();
+                self.tell(
+                    AskYield {
+                        user,
+                        session,
+                        thread,
+                        run,
+                        stop,
+                    },
+                    ctx,
+                );
+            }
+            Effect::ThreadGone(_) => {
+                if let Some(open) = &mut self.open {
+                    open.outbox.forget_window();
+                }
+                let (user, session) = (self.context.user().clone(), Some(self.context.session()));
+                self.tell(ThreadGone { user, session }, ctx);
+            }
+            Effect::List { message_id, page } => self.list(message_id, page, ctx),
+            Effect::History {
+                message_id,
+                thread,
+                page,
+            } => self.history(message_id, thread, page, ctx),
+            Effect::Refresh {
+                message_id,
+                token,
+                ticket,
+            } => self.refresh(message_id, token, ticket, ctx),
+            Effect::Close(code) => self.close_socket(code, ctx),
+            Effect::Leave => self.ask_leave(ctx),
+            Effect::Drained => {
+                if let Some(open) = &mut self.open {
+                    open.drained = true;
+                }
+            }
+            Effect::Violation(what) => {
+                self.infra.metrics.lifecycle_violations.increment();
+                error!(parent: &self.span, what, "lifecycle violation");
+            }
+        }
+    }
+
+    fn ask_store(&mut self, command: StoreCommand, asker: Asker) {
+        if let Some(open) = &mut self.open {
+            open.commits.ask(command, asker);
+        }
+    }
+
+    /// Numbers an event and puts it on its way to the journal.
+    fn emit(&mut self, emission: Emission) {
+        let Some(open) = &mut self.open else { return };
+        let seq = open.outbox.next_seq();
+        let envelope = EventEnvelope {
+            seq,
+            session_id: self.context.session(),
+            thread_id: emission.thread,
+            run_id: emission.run,
+            agent_name: &emission.agent,
+            at: SystemTime::now(),
+            event: &emission.event,
+        };
+        let record = EventRecord {
+            seq,
+            run_id: emission.run,
+            thread_id: emission.thread,
+            kind: emission.event.kind(),
+            body: envelope.to_text(),
+            end: emission.end,
+        };
+        open.outbox.push(record);
+        self.infra.metrics.events_emitted.increment();
+    }
+
+    fn start_run(&mut self, start: StartRun, ctx: &mut Context<Self>) {
+        let context = self
+            .context
+            .run(start.thread, start.run, start.request, SystemTime::now());
+        debug!(parent: &self.span, run = %start.run, thread = %start.thread, request = %start.request, agent = %start.agent, "run begins");
+        let run = start.run;
+        let task = RunTask::spawn(start, context, Arc::clone(&self.infra), ctx.address());
+        if let Some(open) = &mut self.open {
+            open.runs.insert(run, task);
+        }
+    }
+
+    /// One timer at a time: a later one is asked for when the earlier has fired.
+    fn flush_at(&mut self, at: Instant, ctx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        if open.flush_at.is_some_and(|earlier| earlier <= at) {
+            return;
+        }
+        open.flush_at = Some(at);
+        ctx.run_later(at.saturating_duration_since(Instant::now()), |act, ctx| {
+            if let Some(open) = &mut act.open {
+                open.flush_at = None;
+            }
+            act.input(Input::FlushDue, ctx);
+        });
+    }
+
+    fn ask_rate(&mut self, ctx: &mut Context<Self>) {
+        let asked = self.supervisor.send(Rate(self.context.user().clone()));
+        ctx.spawn(asked.into_actor(self).map(|rating, act, ctx| match rating {
+            Ok(rating) => act.input(Input::Rated(rating), ctx),
+            // Without a supervisor the process is ending.
+            Err(fault) => warn!(parent: &act.span, %fault, "the supervisor is gone"),
+        }));
+    }
+
+    fn list(&mut self, message_id: Option<MessageId>, page: Page, ctx: &mut Context<Self>) {
+        let reading = self.infra.threads.list(self.context.user().clone(), page);
+        ctx.spawn(reading.into_actor(self).map(move |result, act, ctx| {
+            let control = match result {
+                Ok(page) => Control::ThreadList {
+                    message_id,
+                    threads: page.threads,
+                    next_before: page.next_before,
+                },
+                Err(fault) => act.unreadable(&fault, message_id),
+            };
+            act.reply(&control);
+            act.pump(ctx);
+        }));
+    }
+
+    fn history(&mut self, message_id: Option<MessageId>, thread: ThreadId, page: Page, ctx: &mut Context<Self>) {
+        let page = self.history_page(page);
+        let (user, session) = (self.context.user().clone(), Some(self.context.session()));
+        let reading = self.infra.threads.history(user, thread, session, page);
+        ctx.spawn(reading.into_actor(self).map(move |result, act, ctx| {
+            let control = match result {
+                Ok(history) => Control::ThreadHistory { message_id, history },
+                Err(fault) => act.unreadable(&fault, message_id),
+            };
+            act.reply(&control);
+            act.pump(ctx);
+        }));
+    }
+
+    pub(super) fn history_page(&self, page: Page) -> HistoryPage {
+        let limits = &self.infra.limits;
+        HistoryPage {
+            before: page.before,
+            messages: page.limit.unwrap_or(limits.history_page).clamp(1, limits.history_page_max),
+            bytes: limits.history_page_bytes,
+        }
+    }
+
+    fn unreadable(&self, fault: &StoreError, message_id: Option<MessageId>) -> Control {
+        let (code, message, details) = match fault {
+            StoreError::NotFound => (ErrorCode::NotFound, "no such thread", None),
+            StoreError::RunActive(_) | StoreError::Unavailable(_) => {
+                let correlation = MessageId::mint();
+                error!(parent: &self.span, %fault, %correlation, "threads can't be read");
+                let details = serde_json::json!({ "correlation_id": correlation });
+                (ErrorCode::Internal, "threads can't be read now; try again", Some(details))
+            }
+        };
+        Control::Error(ErrorFrame {
+            code,
+            message: message.to_owned(),
+            reply_to: message_id.map(|id| id.to_string()),
+            retryable: code == ErrorCode::Internal,
+            retry_after_ms: None,
+            details,
+        })
+    }
+
+    fn refresh(
+        &mut self,
+        message_id: Option<MessageId>,
+        token: Option<String>,
+        ticket: Option<String>,
+        ctx: &mut Context<Self>,
+    ) {
+        let checking = self.infra.credentials.refresh(self.context.user().clone(), token, ticket);
+        ctx.spawn(checking.into_actor(self).map(move |result, act, ctx| {
+            let control = match result {
+                Ok(expires_at) => {
+                    if let Some(open) = &mut act.open {
+                        open.socketry.prolong(expires_at);
+                    }
+                    Control::TokenRefreshed {
+                        message_id,
+                        expires_at: expires_at.map(rfc3339),
+                    }
+                }
+                Err(fault) => Control::Error(ErrorFrame {
+                    code: ErrorCode::Forbidden,
+                    message: fault.to_string(),
+                    reply_to: message_id.map(|id| id.to_string()),
+                    retryable: false,
+                    retry_after_ms: None,
+                    details: None,
+                }),
+            };
+            act.reply(&control);
+            act.pump(ctx);
+        }));
+    }
+
+    fn ask_leave(&mut self, ctx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        if open.leaving || open.socketry.is_attached() || !open.outbox.is_durable() || !open.commits.is_quiet() {
+            return;
+        }
+        open.leaving = true;
+        let leave = Leave {
+            session: self.context.session(),
+            incarnation: self.incarnation,
+            attaches: self.attaches,
+        };
+        let asked = self.supervisor.send(leave);
+        ctx.spawn(asked.into_actor(self).map(|agreed, act, ctx| {
+            if matches!(agreed, Ok(true)) {
+                info!(parent: &act.span, "session leaves memory");
+                act.infra.metrics.sessions_left.increment();
+                act.end(crate::supervisor::HowEnded::Left, ctx);
+            } else if let Some(open) = &mut act.open {
+                open.leaving = false;
+            }
+        }));
+    }
+
+    /// Tells the supervisor a fact. Where its mailbox is full, the fact waits in line.
+    pub(super) fn tell<M>(&self, message: M, ctx: &mut Context<Self>)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        RootSupervisor: Handler<M>,
+        Context<RootSupervisor>: ToEnvelope<RootSupervisor, M>,
+    {
+        match self.supervisor.try_send(message) {
+            Ok(()) => {}
+            Err(SendError::Full(message)) => {
+                let waiting = self.supervisor.send(message);
+                ctx.spawn(waiting.into_actor(self).map(|_, _, _| ()));
+            }
+            // Without a supervisor the process is ending.
+            Err(SendError::Closed(_)) => {}
+        }
+    }
+}

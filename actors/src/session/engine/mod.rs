@@ -1,0 +1,551 @@
+//! The execution engine: what a session decides, as a pure state machine.
+//!
+//! An [`Input`] and the time go in, [`Effect`]s come out, in the order in which they must be carried out. Nothing here does
+//! I/O, reads a clock or rolls dice, so every rule of queueing, stopping and ending is a table that tests write out.
+//!
+//! Client frames are handled one at a time, in order. A frame that needs the store or the supervisor is the current
+//! operation ([`op::Op`]) until it is answered; what comes meanwhile waits in a bounded inbox. Runs go on regardless.
+
+mod ending;
+mod lane;
+mod op;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+
+pub use ending::{Ending, Outcome, Stop};
+pub use op::{Arrived, Fresh, Rating};
+pub use run::{RunInput, RunPhase, RunStep, step};
+
+use crate::ids::{CallId, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
+use crate::infra::journal::{RunEnd, StoreCommand, StoreReply, StoredRun};
+use crate::limits::Limits;
+use crate::protocol::client::{Command, FrameError, Page};
+use crate::protocol::server::{Control, ErrorCode, ErrorFrame, Event, RunState, StoppedBy};
+use crate::protocol::CloseCode;
+use lane::Lane;
+use op::Op;
+use run::Run;
+
+/// How long a queued run waits before its thread is asked for again, where nobody told that it is free.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// The time, as the actor read it: monotonic for limits, wall time for what people see.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// For durations.
+    pub mono: Instant,
+    /// For timestamps.
+    pub wall: SystemTime,
+}
+
+/// What the engine is told at birth and never again.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The bounds.
+    pub limits: Limits,
+    /// The agent of messages that name none.
+    pub default_agent: Arc<str>,
+    /// The agents that there are.
+    pub agents: BTreeSet<String>,
+}
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// The client sent a frame.
+    Frame(Box<Arrived>),
+    /// The client sent something that is no frame.
+    Faulty(FrameError),
+    /// The supervisor answered [`Effect::Rate`].
+    Rated(Rating),
+    /// The store answered [`Effect::Store`].
+    Stored(StoreReply),
+    /// The store answered [`Effect::Promote`].
+    Promoted {
+        /// The run.
+        run: RunId,
+        /// The answer.
+        reply: StoreReply,
+    },
+    /// A run made an event.
+    Emitted {
+        /// The run.
+        run: RunId,
+        /// The event.
+        event: Event,
+    },
+    /// A run said a piece of its answer.
+    Said {
+        /// The run.
+        run: RunId,
+        /// The piece.
+        text: String,
+    },
+    /// The time of an [`Effect::FlushAt`] has come.
+    FlushDue,
+    /// The task of a run ended.
+    Finished {
+        /// The run.
+        run: RunId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Another session of this user began or ended a run.
+    ThreadChanged {
+        /// The thread.
+        thread: ThreadId,
+        /// The run.
+        run: RunId,
+        /// Its state.
+        state: RunState,
+    },
+    /// Another session of this user wants the thread that a run of ours holds.
+    Yield {
+        /// The thread.
+        thread: ThreadId,
+        /// The run.
+        run: RunId,
+        /// How it ends.
+        stop: Stop,
+    },
+    /// Somebody stops runs from outside the socket.
+    StopRuns {
+        /// One run; none means all.
+        run: Option<RunId>,
+        /// One thread; none means all.
+        thread: Option<ThreadId>,
+        /// How they end.
+        stop: Stop,
+    },
+    /// A socket was attached.
+    Attached,
+    /// The last socket is gone.
+    Detached,
+    /// Runs that waited when the last incarnation ended wait again, in order.
+    Requeued(Vec<StoredRun>),
+    /// The server drains: take nothing new.
+    Drain,
+    /// The drain's time is over: end what runs.
+    DrainExpired,
+    /// Time has passed.
+    Tick,
+}
+
+/// What the actor has to do, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Tell the client, if one is attached.
+    Reply(Control),
+    /// Let the socket hand over one frame more.
+    Grant,
+    /// The client has taken all up to here.
+    Acked(Seq),
+    /// Ask the supervisor whether the user may send this now.
+    Rate,
+    /// Ask the store, for the current operation.
+    Store(StoreCommand),
+    /// Tell the store something whose answer changes nothing.
+    Note(StoreCommand),
+    /// Ask the store for the thread of a queued run.
+    Promote {
+        /// The run.
+        run: RunId,
+        /// Its thread.
+        thread: ThreadId,
+    },
+    /// Number and journal an event.
+    Emit(Box<Emission>),
+    /// Begin a run's task.
+    Start(Box<StartRun>),
+    /// Ask a run's task to end.
+    Cancel(RunId),
+    /// Say [`Input::FlushDue`] at this time.
+    FlushAt(Instant),
+    /// Tell the user's other sessions, by the supervisor, that a run began.
+    Began {
+        /// The thread.
+        thread: ThreadId,
+        /// The run.
+        run: RunId,
+    },
+    /// Ask another session of this user, by the supervisor, to yield a thread.
+    AskYield {
+        /// The session that holds it.
+        session: SessionId,
+        /// The thread.
+        thread: ThreadId,
+        /// Its run.
+        run: RunId,
+        /// How that one ends.
+        stop: Stop,
+    },
+    /// Forget what is kept in memory of a deleted thread, here and in the user's other sessions.
+    ThreadGone(ThreadId),
+    /// Read the user's threads.
+    List {
+        /// The frame that asked.
+        message_id: Option<MessageId>,
+        /// Which.
+        page: Page,
+    },
+    /// Read a thread.
+    History {
+        /// The frame that asked.
+        message_id: Option<MessageId>,
+        /// The thread.
+        thread: ThreadId,
+        /// Which part.
+        page: Page,
+    },
+    /// Check a credential that arrived on the socket.
+    Refresh {
+        /// The frame that asked.
+        message_id: Option<MessageId>,
+        /// A token.
+        token: Option<String>,
+        /// A ticket.
+        ticket: Option<String>,
+    },
+    /// Close the socket.
+    Close(CloseCode),
+    /// Ask the supervisor whether the session may leave memory.
+    Leave,
+    /// The session drains and nothing runs: close the socket with 1012 and end.
+    Drained,
+    /// A run did what its lifecycle does not allow: count it, log it.
+    Violation(&'static str),
+}
+
+/// An event on its way to the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Emission {
+    /// The run.
+    pub run: RunId,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// Its agent.
+    pub agent: Arc<str>,
+    /// The event.
+    pub event: Event,
+    /// Present on the last one.
+    pub end: Option<RunEnd>,
+}
+
+/// What a run's task needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StartRun {
+    /// The run.
+    pub run: RunId,
+    /// Its thread.
+    pub thread: ThreadId,
+    /// What it is asked by.
+    pub request: RequestId,
+    /// The message that it answers.
+    pub message_id: MessageId,
+    /// The agent.
+    pub agent: Arc<str>,
+    /// The message's words.
+    pub content: String,
+    /// What the client sent beside them.
+    pub metadata: Option<Value>,
+}
+
+/// The engine of one session.
+#[derive(Debug)]
+pub struct Engine {
+    rules: Arc<Rules>,
+    /// Where frames go that name no thread.
+    current: ThreadId,
+    /// The threads in which something runs or waits.
+    lanes: BTreeMap<ThreadId, Lane>,
+    /// The runs that have not ended.
+    runs: BTreeMap<RunId, Run>,
+    /// Frames that wait for the current operation. Bounded by what the actor grants the socket.
+    inbox: VecDeque<Box<Arrived>>,
+    /// The frame being worked on.
+    op: Option<Op>,
+    /// Faulty frames in a row.
+    faulty: u32,
+    /// Rate-limited messages in a row.
+    refused: u32,
+    /// Since when there is no socket; none while one is attached.
+    detached_since: Option<Instant>,
+    draining: bool,
+}
+
+impl Engine {
+    /// Makes the engine of a session without a socket, whose current thread is `current`.
+    #[must_use]
+    pub fn new(rules: Arc<Rules>, current: ThreadId, now: Now) -> Self {
+        Self {
+            rules,
+            current,
+            lanes: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            op: None,
+            faulty: 0,
+            refused: 0,
+            detached_since: Some(now.mono),
+            draining: false,
+        }
+    }
+
+    /// The session's current thread.
+    #[must_use]
+    pub fn current_thread(&self) -> ThreadId {
+        self.current
+    }
+
+    /// Whether nothing runs, waits or is being asked.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.runs.is_empty() && self.op.is_none() && self.inbox.is_empty()
+    }
+
+    /// Whether what this run makes is told: it works and nobody has stopped it.
+    #[must_use]
+    pub fn listens_to(&self, run: RunId) -> bool {
+        self.runs
+            .get(&run)
+            .is_some_and(|run| step(&run.phase, &RunInput::Emit) == RunStep::Take)
+    }
+
+    /// Decides what follows from `input`.
+    pub fn handle(&mut self, input: Input, now: Now) -> Vec<Effect> {
+        let mut fx = Vec::new();
+        match input {
+            Input::Frame(arrived) => self.frame(arrived, now, &mut fx),
+            Input::Faulty(fault) => self.faulty_frame(fault, &mut fx),
+            Input::Rated(rating) => self.rated(rating, now, &mut fx),
+            Input::Stored(reply) => self.stored(reply, now, &mut fx),
+            Input::Promoted { run, reply } => self.promoted(run, reply, now, &mut fx),
+            Input::Emitted { run, event } => self.emitted(run, event, now, &mut fx),
+            Input::Said { run, text } => self.said(run, &text, now, &mut fx),
+            Input::FlushDue => self.flush_due(now, &mut fx),
+            Input::Finished { run, outcome } => self.advance_run(run, RunInput::Finished(outcome), now, &mut fx),
+            Input::ThreadChanged { thread, run, state } => self.thread_changed(thread, run, state, now, &mut fx),
+            Input::Yield { thread, run, stop } => self.yield_thread(thread, run, stop, now, &mut fx),
+            Input::StopRuns { run, thread, stop } => {
+                self.stop_matching(run, thread, &stop, now, &mut fx);
+            }
+            Input::Attached => self.detached_since = None,
+            Input::Detached => self.detached_since = Some(now.mono),
+            Input::Requeued(runs) => self.requeue(runs, now, &mut fx),
+            Input::Drain => self.drain(&mut fx),
+            Input::DrainExpired => {
+                self.stop_matching(None, None, &Stop::drain(), now, &mut fx);
+            }
+            Input::Tick => self.tick(now, &mut fx),
+        }
+        fx
+    }
+
+    /// The runs that [`Input::StopRuns`] with the same arguments would stop.
+    #[must_use]
+    pub fn matching(&self, run: Option<RunId>, thread: Option<ThreadId>) -> Vec<RunId> {
+        self.runs
+            .values()
+            .filter(|candidate| run.is_none_or(|id| id == candidate.id))
+            .filter(|candidate| thread.is_none_or(|id| id == candidate.thread))
+            .map(|candidate| candidate.id)
+            .collect()
+    }
+
+    fn frame(&mut self, arrived: Box<Arrived>, now: Now, fx: &mut Vec<Effect>) {
+        self.faulty = 0;
+        match &arrived.frame.command {
+            // These wait for nothing and nothing waits for them.
+            Command::Ack { seq } => fx.extend([Effect::Acked(*seq), Effect::Grant]),
+            Command::Ping { timestamp } => {
+                let timestamp = timestamp.clone().unwrap_or(Value::Null);
+                fx.extend([Effect::Reply(Control::Pong { timestamp }), Effect::Grant]);
+            }
+            Command::Nothing => fx.push(Effect::Grant),
+            Command::Stop { .. } => {
+                self.give_up_yielding(fx);
+                self.inbox.push_back(arrived);
+                self.next_frames(now, fx);
+            }
+            _ => {
+                self.inbox.push_back(arrived);
+                self.next_frames(now, fx);
+            }
+        }
+    }
+
+    fn faulty_frame(&mut self, fault: FrameError, fx: &mut Vec<Effect>) {
+        self.faulty += 1;
+        let details = fault.pointer.map(|pointer| serde_json::json!({ "pointer": pointer }));
+        fx.push(Effect::Reply(Control::Error(ErrorFrame {
+            code: fault.code,
+            message: fault.message,
+            reply_to: fault.reply_to,
+            retryable: false,
+            retry_after_ms: None,
+            details,
+        })));
+        fx.push(Effect::Grant);
+        if self.faulty >= self.rules.limits.faulty_frames {
+            fx.push(Effect::Close(CloseCode::FaultyFrames));
+        }
+    }
+
+    /// Handles waiting frames until one has to wait for an answer.
+    fn next_frames(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        while self.op.is_none() {
+            let Some(arrived) = self.inbox.pop_front() else {
+                return;
+            };
+            fx.push(Effect::Grant);
+            self.begin(*arrived, now, fx);
+        }
+    }
+
+    fn emitted(&mut self, id: RunId, event: Event, now: Now, fx: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&id) else {
+            // Late: the run ended before it knew.
+            return;
+        };
+        match step(&run.phase, &RunInput::Emit) {
+            RunStep::Take => {}
+            RunStep::Impossible => return fx.push(Effect::Violation("an event of a run that has not begun")),
+            _ => return,
+        }
+        match &event {
+            Event::ToolExecuting { call_id, tool_name, .. } => run.open_call(*call_id, tool_name, now.mono),
+            Event::ToolCompleted { call_id, .. } => {
+                if !run.close_call(*call_id) {
+                    return fx.push(Effect::Violation("the end of a tool call that is not open"));
+                }
+            }
+            other if other.is_terminal() => {
+                return fx.push(Effect::Violation("an end that is not the engine's"));
+            }
+            _ => {}
+        }
+        run.flush(false, now.mono, fx);
+        fx.push(run.emit(event));
+    }
+
+    fn said(&mut self, id: RunId, text: &str, now: Now, fx: &mut Vec<Effect>) {
+        let limits = &self.rules.limits;
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        match step(&run.phase, &RunInput::Emit) {
+            RunStep::Take => {}
+            RunStep::Impossible => return fx.push(Effect::Violation("text of a run that has not begun")),
+            _ => return,
+        }
+        if run.text.len() + text.len() > limits.result_bytes {
+            run.phase = RunPhase::Cancelling(Ending::too_large(limits.result_bytes));
+            fx.push(Effect::Cancel(id));
+            return;
+        }
+        run.text.push_str(text);
+        match run.flush_time(limits) {
+            Some(at) if at > now.mono => fx.push(Effect::FlushAt(at)),
+            Some(_) => run.flush(false, now.mono, fx),
+            None => {}
+        }
+    }
+
+    fn flush_due(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        for run in self.runs.values_mut() {
+            match run.flush_time(&self.rules.limits) {
+                Some(at) if at <= now.mono => run.flush(false, now.mono, fx),
+                Some(at) => fx.push(Effect::FlushAt(at)),
+                None => {}
+            }
+        }
+    }
+
+    fn drain(&mut self, fx: &mut Vec<Effect>) {
+        self.draining = true;
+        self.drained(fx);
+    }
+
+    fn drained(&self, fx: &mut Vec<Effect>) {
+        if self.draining && self.runs.is_empty() {
+            fx.push(Effect::Drained);
+        }
+    }
+
+    fn tick(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        self.retry_yielding(now, fx);
+        let blocked: Vec<ThreadId> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.active.is_none())
+            .filter(|(_, lane)| lane.blocked.is_some_and(|blocked| now.mono - blocked.since >= RETRY_AFTER))
+            .map(|(thread, _)| *thread)
+            .collect();
+        for thread in blocked {
+            self.unblock(thread, now, fx);
+        }
+        let Some(since) = self.detached_since else { return };
+        let alone = now.mono.saturating_duration_since(since);
+        if alone >= self.rules.limits.grace && !self.runs.is_empty() {
+            self.stop_matching(None, None, &Stop::abandoned(), now, fx);
+        }
+        if alone >= self.rules.limits.detached_idle && self.is_idle() {
+            fx.push(Effect::Leave);
+        }
+    }
+
+    fn requeue(&mut self, runs: Vec<StoredRun>, now: Now, fx: &mut Vec<Effect>) {
+        for stored in runs {
+            let thread = stored.thread_id;
+            let run = Run::requeued(stored, now);
+            self.lanes.entry(thread).or_default().queue.push_back(run.id);
+            self.runs.insert(run.id, run);
+        }
+        let threads: Vec<ThreadId> = self.lanes.keys().copied().collect();
+        for thread in threads {
+            self.advance_lane(thread, now, fx);
+        }
+    }
+
+    fn error(code: ErrorCode, message: impl Into<String>, reply_to: Option<MessageId>) -> ErrorFrame {
+        ErrorFrame {
+            code,
+            message: message.into(),
+            reply_to: reply_to.map(|id| id.to_string()),
+            retryable: false,
+            retry_after_ms: None,
+            details: None,
+        }
+    }
+}
+
+/// A call that began and did not end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OpenedCall {
+    call: CallId,
+    tool: String,
+    since: Instant,
+}
+
+impl Stop {
+    fn new(by: StoppedBy, reason: &str) -> Self {
+        Self {
+            by,
+            reason: reason.to_owned(),
+            forget: false,
+        }
+    }
+
+    fn drain() -> Self {
+        Self::new(StoppedBy::Drain, "the server is shutting down")
+    }
+
+    fn abandoned() -> Self {
+        Self::new(StoppedBy::Abandoned, "no client came back in time")
+    }
+}

@@ -1,0 +1,264 @@
+//! One run: its phases as a table, the text it has said, its open tool calls.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::ending::{Ending, Outcome, Stop};
+use super::{Effect, Emission, Now, OpenedCall, StartRun};
+use crate::ids::{CallId, MessageId, RequestId, RunId, ThreadId};
+use crate::infra::journal::StoredRun;
+use crate::limits::Limits;
+use crate::protocol::server::{Event, StoppedBy, ToolStatus};
+
+/// Where a run stands. A run that has ended is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunPhase {
+    /// It waits in its lane.
+    Queued,
+    /// The store is asked for its thread.
+    Promoting,
+    /// The store is asked for its thread, but it will end at once.
+    Doomed(Stop),
+    /// Its task works.
+    Running,
+    /// Its task is asked to end; this is how it will have ended.
+    Cancelling(Ending),
+}
+
+/// What happens to a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunInput {
+    /// Its turn has come.
+    Begin,
+    /// The store granted the thread.
+    Granted,
+    /// The store refused the thread for now.
+    Refused,
+    /// The thread is gone.
+    Gone,
+    /// Somebody stops it.
+    Stop(Stop),
+    /// It made an event.
+    Emit,
+    /// Its task ended.
+    Finished(Outcome),
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunStep {
+    /// Ask the store for the thread.
+    Ask,
+    /// Begin the task.
+    Start,
+    /// Back into the queue.
+    Wait,
+    /// Ask the task to end, with this end in mind.
+    Cancel(Ending),
+    /// Remember to end it once the store has answered.
+    Doom(Stop),
+    /// The event may be told.
+    Take,
+    /// It is too late for this; nothing follows.
+    Nothing,
+    /// It is over, like this.
+    End(Ending),
+    /// This can't happen; count it as a defect.
+    Impossible,
+}
+
+/// The table: every phase with every input.
+#[must_use]
+pub fn step(phase: &RunPhase, input: &RunInput) -> RunStep {
+    use {RunInput as I, RunPhase as P, RunStep as S};
+    match (phase, input) {
+        (P::Queued, I::Begin) => S::Ask,
+        (P::Queued, I::Stop(stop)) => S::End(Ending::Stopped(stop.clone())),
+        (P::Queued, I::Granted | I::Refused | I::Gone | I::Emit | I::Finished(_)) => S::Impossible,
+
+        (P::Promoting, I::Granted) => S::Start,
+        (P::Promoting, I::Refused) => S::Wait,
+        (P::Promoting, I::Gone) => S::End(Ending::thread_deleted()),
+        (P::Promoting, I::Stop(stop)) => S::Doom(stop.clone()),
+        (P::Promoting, I::Begin | I::Emit | I::Finished(_)) => S::Impossible,
+
+        (P::Doomed(stop), I::Granted | I::Refused | I::Gone) => S::End(Ending::Stopped(stop.clone())),
+        (P::Doomed(_), I::Stop(_)) => S::Nothing,
+        (P::Doomed(_), I::Begin | I::Emit | I::Finished(_)) => S::Impossible,
+
+        (P::Running, I::Stop(stop)) => S::Cancel(Ending::Stopped(stop.clone())),
+        (P::Running, I::Emit) => S::Take,
+        (P::Running, I::Finished(outcome)) => S::End(Ending::of(outcome)),
+        (P::Running, I::Begin | I::Granted | I::Refused | I::Gone) => S::Impossible,
+
+        // The first one to stop a run has stopped it; what its task still says is not told.
+        (P::Cancelling(_), I::Stop(_) | I::Emit) => S::Nothing,
+        (P::Cancelling(ending), I::Finished(_)) => S::End(ending.clone()),
+        (P::Cancelling(_), I::Begin | I::Granted | I::Refused | I::Gone) => S::Impossible,
+    }
+}
+
+/// A run that has not ended.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub id: RunId,
+    pub thread: ThreadId,
+    pub phase: RunPhase,
+    pub agent: Arc<str>,
+    pub message_id: MessageId,
+    /// The message that holds its answer.
+    pub answer: MessageId,
+    /// What it has said.
+    pub text: String,
+    /// When its task began, or it was queued.
+    pub since: Instant,
+    request: RequestId,
+    /// The message's words, until the task gets them.
+    content: String,
+    metadata: Option<Value>,
+    /// How much of `text` has become events, in bytes.
+    flushed: usize,
+    last_flush: Option<Instant>,
+    open_calls: Vec<OpenedCall>,
+}
+
+impl Run {
+    pub fn new(start: StartRun, answer: MessageId, phase: RunPhase, now: Now) -> Self {
+        Self {
+            id: start.run,
+            thread: start.thread,
+            phase,
+            agent: start.agent,
+            message_id: start.message_id,
+            answer,
+            text: String::new(),
+            since: now.mono,
+            request: start.request,
+            content: start.content,
+            metadata: start.metadata,
+            flushed: 0,
+            last_flush: None,
+            open_calls: Vec::new(),
+        }
+    }
+
+    /// A run that waited when its session's last incarnation ended. It has said nothing, so its answer may take the run's
+    /// own UUID: unique, and the same each time.
+    pub fn requeued(stored: StoredRun, now: Now) -> Self {
+        let answer = MessageId::try_from(stored.run_id.as_uuid()).expect("a run's UUID is not nil");
+        let start = StartRun {
+            run: stored.run_id,
+            thread: stored.thread_id,
+            request: stored.request_id,
+            message_id: stored.message_id,
+            agent: stored.agent.into(),
+            content: stored.content,
+            metadata: stored.metadata,
+        };
+        Self::new(start, answer, RunPhase::Queued, now)
+    }
+
+    /// Begins: the first event, then the task.
+    pub fn start(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        self.phase = RunPhase::Running;
+        self.since = now.mono;
+        fx.push(self.emit(Event::AgentStarted {
+            status: "started",
+            message: format!("{} is working on it", self.agent),
+            message_id: self.message_id,
+            parent_run_id: None,
+        }));
+        fx.push(Effect::Began {
+            thread: self.thread,
+            run: self.id,
+        });
+        fx.push(Effect::Start(Box::new(StartRun {
+            run: self.id,
+            thread: self.thread,
+            request: self.request,
+            message_id: self.message_id,
+            agent: Arc::clone(&self.agent),
+            content: std::mem::take(&mut self.content),
+            metadata: self.metadata.take(),
+        })));
+    }
+
+    pub fn emit(&self, event: Event) -> Effect {
+        Effect::Emit(Box::new(Emission {
+            run: self.id,
+            thread: self.thread,
+            agent: Arc::clone(&self.agent),
+            event,
+            end: None,
+        }))
+    }
+
+    /// When what was said should become an event; none where there is nothing new.
+    pub fn flush_time(&self, limits: &Limits) -> Option<Instant> {
+        let waiting = self.text.len() - self.flushed;
+        match self.last_flush {
+            _ if waiting == 0 => None,
+            // The first words are told at once; what follows is gathered.
+            Some(last) if waiting < limits.text_flush_bytes => Some(last + limits.text_flush_interval),
+            _ => Some(self.since),
+        }
+    }
+
+    /// Tells what was said since the last time. `complete` marks the end, also where nothing is new.
+    pub fn flush(&mut self, complete: bool, at: Instant, fx: &mut Vec<Effect>) {
+        if self.flushed == self.text.len() && !(complete && self.flushed > 0) {
+            return;
+        }
+        let content = self.text[self.flushed..].to_owned();
+        fx.push(self.emit(Event::PartialResult {
+            message_ref: self.answer,
+            offset: self.flushed as u64,
+            content,
+            is_complete: complete,
+        }));
+        self.flushed = self.text.len();
+        self.last_flush = Some(at);
+    }
+
+    pub fn open_call(&mut self, call: CallId, tool: &str, since: Instant) {
+        self.open_calls.push(OpenedCall {
+            call,
+            tool: tool.to_owned(),
+            since,
+        });
+    }
+
+    /// Whether it was open.
+    pub fn close_call(&mut self, call: CallId) -> bool {
+        let before = self.open_calls.len();
+        self.open_calls.retain(|open| open.call != call);
+        self.open_calls.len() < before
+    }
+
+    /// Tells the end of every call that is still open: a run's end comes after them.
+    pub fn cancel_open_calls(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        for open in std::mem::take(&mut self.open_calls) {
+            let elapsed = now.mono.saturating_duration_since(open.since);
+            fx.push(self.emit(Event::ToolCompleted {
+                call_id: open.call,
+                tool_name: open.tool,
+                status: ToolStatus::Cancelled,
+                result: Value::String("the run ended first".to_owned()),
+                truncated: false,
+                execution_time_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            }));
+        }
+    }
+}
+
+impl Ending {
+    fn thread_deleted() -> Self {
+        Self::Stopped(Stop {
+            by: StoppedBy::ThreadDeleted,
+            reason: "its thread was deleted".to_owned(),
+            forget: false,
+        })
+    }
+}
