@@ -1,1 +1,3 @@
 //! Sessile.
+
+pub mod store;

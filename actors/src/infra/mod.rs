@@ -16,6 +16,7 @@ pub mod journal;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod replay;
 pub mod tools;
 
 pub use agents::{Agent, AgentClass, AgentClassRegistry, AgentError, AgentRegistryBuilder, Answer};
