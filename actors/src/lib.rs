@@ -8,5 +8,5 @@ pub mod protocol;
 pub mod session;
 pub mod shard;
 pub mod supervisor;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -87,7 +87,8 @@ impl RootSupervisor {
             birth,
         };
         let address = UserSessionActor::start_in_arbiter(&home.arbiter, move |_| UserSessionActor::new(spawn));
-        self.books.enter(session, Entry::new(user, address.downgrade(), shard, incarnation));
+        self.books
+            .enter(session, Entry::new(user, address.downgrade(), shard, incarnation));
         address
     }
 
@@ -172,7 +173,10 @@ pub struct Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         let notice = GiveBack(self.number);
-        #[expect(clippy::disallowed_methods, reason = "a place's death notice: it must not wait, and there is one per place")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a place's death notice: it must not wait, and there is one per place"
+        )]
         self.supervisor.do_send(notice);
     }
 }
@@ -280,14 +284,23 @@ impl Handler<AttachSocket> for RootSupervisor {
             Place::Live(session) | Place::Revival(session) => match self.books.entry(session) {
                 Some(entry) if entry.user == user => match entry.address.upgrade() {
                     Some(address) => (session, address),
-                    None => (session, self.spawn(session, user, Birth::Revived(DeathCause::Panic), me)),
+                    None => (
+                        session,
+                        self.spawn(session, user, Birth::Revived(DeathCause::Panic), me),
+                    ),
                 },
                 // Not ours to look at: a session of a fresh name asks the store, which knows none of this user.
                 Some(_) => {
                     let session = SessionId::mint();
-                    (session, self.spawn(session, user, Birth::Revived(DeathCause::Interrupted), me))
+                    (
+                        session,
+                        self.spawn(session, user, Birth::Revived(DeathCause::Interrupted), me),
+                    )
                 }
-                None => (session, self.spawn(session, user, Birth::Revived(DeathCause::Interrupted), me)),
+                None => (
+                    session,
+                    self.spawn(session, user, Birth::Revived(DeathCause::Interrupted), me),
+                ),
             },
         };
         self.books.count_attach(session);
@@ -494,7 +507,9 @@ impl Handler<ReviveSessions> for RootSupervisor {
     fn handle(&mut self, ReviveSessions(sessions): ReviveSessions, ctx: &mut Context<Self>) {
         for context in sessions {
             if self.books.is_full() || self.drain.is_some() {
-                return warn!("no room to revive every session in which messages wait; the rest wait for their clients");
+                return warn!(
+                    "no room to revive every session in which messages wait; the rest wait for their clients"
+                );
             }
             if self.books.entry(context.session()).is_none() {
                 let user = context.user().clone();

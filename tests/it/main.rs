@@ -1,2 +1,3 @@
-#[test]
-fn it() {}
+//! One test binary, a module per promise.
+
+mod lifecycle;

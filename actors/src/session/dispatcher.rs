@@ -139,10 +139,16 @@ impl Execution {
             return Ended::failed(ToolStatus::Error, "there is no such tool");
         };
         if let Err(faults) = class.validate(&self.call.arguments) {
-            return Ended::failed(ToolStatus::Error, format!("the arguments do not fit the tool: {faults}"));
+            return Ended::failed(
+                ToolStatus::Error,
+                format!("the arguments do not fit the tool: {faults}"),
+            );
         }
         let spec = class.spec();
-        let limit = spec.timeout.unwrap_or(self.infra.limits.tool_time).min(self.infra.limits.run_time);
+        let limit = spec
+            .timeout
+            .unwrap_or(self.infra.limits.tool_time)
+            .min(self.infra.limits.run_time);
         let cancelled = self.call.cancelled.child_token();
         let ended = tokio::select! {
             biased;
@@ -240,7 +246,10 @@ mod tests {
     fn an_output_beyond_its_cap_is_cut_at_a_character_and_says_so() {
         let (kept, truncated) = capped(Value::String("ä".repeat(100)), 51);
         assert!(truncated);
-        assert!(kept.as_str().is_some_and(|text| text.len() <= 51 && text.starts_with("\"ä")));
+        assert!(
+            kept.as_str()
+                .is_some_and(|text| text.len() <= 51 && text.starts_with("\"ä"))
+        );
         assert_eq!(capped(Value::from(7), 51), (Value::from(7), false));
     }
 }

@@ -222,11 +222,9 @@ impl Outbox {
     #[must_use]
     pub fn next_of_page(&self, page: &[StoredEvent], frames: usize, bytes: usize) -> Vec<StoredEvent> {
         match page.first() {
-            Some(first) if first.seq <= self.sent.next() => fitting(
-                page.iter().filter(|event| event.seq > self.sent),
-                frames,
-                bytes,
-            ),
+            Some(first) if first.seq <= self.sent.next() => {
+                fitting(page.iter().filter(|event| event.seq > self.sent), frames, bytes)
+            }
             _ => Vec::new(),
         }
     }
@@ -259,7 +257,9 @@ fn fitting<'a>(events: impl Iterator<Item = &'a StoredEvent>, frames: usize, byt
     let mut left = bytes;
     let mut taken = Vec::new();
     for event in events.take(frames) {
-        let Some(rest) = left.checked_sub(event.body.len()) else { break };
+        let Some(rest) = left.checked_sub(event.body.len()) else {
+            break;
+        };
         left = rest;
         taken.push(event.clone());
     }

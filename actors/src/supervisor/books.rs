@@ -158,10 +158,18 @@ impl Books {
 
     /// The user's other sessions.
     pub fn siblings(&self, session: SessionId) -> Vec<SessionId> {
-        let Some(user) = self.sessions.get(&session).and_then(|entry| self.users.get(&entry.user)) else {
+        let Some(user) = self
+            .sessions
+            .get(&session)
+            .and_then(|entry| self.users.get(&entry.user))
+        else {
             return Vec::new();
         };
-        user.sessions.iter().copied().filter(|other| *other != session).collect()
+        user.sessions
+            .iter()
+            .copied()
+            .filter(|other| *other != session)
+            .collect()
     }
 
     pub fn reserve(&mut self, user: UserId, place: Place, now: Instant) -> u64 {
@@ -207,8 +215,11 @@ impl Books {
         self.users.retain(|_, user| {
             !user.sessions.is_empty() || user.reserved > 0 || now.duration_since(user.since) < RATE_RECOVERY
         });
-        self.restarts
-            .retain(|_, times| times.iter().any(|at| now.duration_since(*at) < self.limits.restart_window));
+        self.restarts.retain(|_, times| {
+            times
+                .iter()
+                .any(|at| now.duration_since(*at) < self.limits.restart_window)
+        });
         expired.len()
     }
 
@@ -218,7 +229,9 @@ impl Books {
         // A restart of a session that is still in the books stays where it was counted.
         let shard = match self.sessions.get(&session) {
             Some(entry) => entry.shard,
-            None => (0..self.loads.len()).min_by_key(|shard| self.loads[*shard]).unwrap_or(0),
+            None => (0..self.loads.len())
+                .min_by_key(|shard| self.loads[*shard])
+                .unwrap_or(0),
         };
         (shard, self.next_incarnation)
     }

@@ -208,7 +208,12 @@ fn lock(dir: &Path, file: &Path) -> Result<File, OpenError> {
     };
     std::fs::create_dir_all(dir).map_err(unusable)?;
     let mut options = File::options();
-    let lock = options.create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    let lock = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(unusable)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse {

@@ -75,7 +75,9 @@ impl<W: Work> Write for Pending<W> {
         // Nobody waits any more: it is written all the same.
         let _ = match self.output {
             Some(output) => self.reply.send(Ok(output)),
-            None => self.reply.send(Err(JournalError::Refused("the job was not done".to_owned()))),
+            None => self
+                .reply
+                .send(Err(JournalError::Refused("the job was not done".to_owned()))),
         };
     }
 

@@ -100,7 +100,10 @@ impl UserSessionActor {
                 }
                 // Block further batches until the wait is over.
                 open.commits.under_way = Some(Vec::new());
-                let wait = open.commits.backoff.map_or(RETRY_FIRST, |last| (last * 2).min(RETRY_MOST));
+                let wait = open
+                    .commits
+                    .backoff
+                    .map_or(RETRY_FIRST, |last| (last * 2).min(RETRY_MOST));
                 open.commits.backoff = Some(wait);
                 warn!(parent: &self.span, fault, ?wait, "journal unavailable, trying again");
                 ctx.run_later(wait, |act, ctx| {

@@ -262,7 +262,10 @@ impl Drop for UserSessionActor {
             incarnation: self.incarnation,
             how,
         };
-        #[expect(clippy::disallowed_methods, reason = "the death notice: it must not wait, and there is one per session")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the death notice: it must not wait, and there is one per session"
+        )]
         self.supervisor.do_send(notice);
     }
 }
@@ -300,7 +303,9 @@ impl Handler<Emit> for UserSessionActor {
             return Err(RunOver);
         }
         let run = emit.context.run();
-        let Some(open) = &mut self.open else { return Err(RunOver) };
+        let Some(open) = &mut self.open else {
+            return Err(RunOver);
+        };
         if !open.engine.listens_to(run) {
             return Err(RunOver);
         }

@@ -218,7 +218,10 @@ impl UserSessionActor {
         let limits = &self.infra.limits;
         HistoryPage {
             before: page.before,
-            messages: page.limit.unwrap_or(limits.history_page).clamp(1, limits.history_page_max),
+            messages: page
+                .limit
+                .unwrap_or(limits.history_page)
+                .clamp(1, limits.history_page_max),
             bytes: limits.history_page_bytes,
         }
     }
@@ -230,7 +233,11 @@ impl UserSessionActor {
                 let correlation = MessageId::mint();
                 error!(parent: &self.span, %fault, %correlation, "threads can't be read");
                 let details = serde_json::json!({ "correlation_id": correlation });
-                (ErrorCode::Internal, "threads can't be read now; try again", Some(details))
+                (
+                    ErrorCode::Internal,
+                    "threads can't be read now; try again",
+                    Some(details),
+                )
             }
         };
         Control::Error(ErrorFrame {
@@ -250,7 +257,10 @@ impl UserSessionActor {
         ticket: Option<String>,
         ctx: &mut Context<Self>,
     ) {
-        let checking = self.infra.credentials.refresh(self.context.user().clone(), token, ticket);
+        let checking = self
+            .infra
+            .credentials
+            .refresh(self.context.user().clone(), token, ticket);
         ctx.spawn(checking.into_actor(self).map(move |result, act, ctx| {
             let control = match result {
                 Ok(expires_at) => {

@@ -339,7 +339,9 @@ impl UserSessionActor {
     /// Whether the socket took the turn.
     fn push(&mut self, turn: Turn, ctx: &mut Context<Self>) -> bool {
         let session = self.context.session();
-        let Some(open) = self.open.as_deref_mut() else { return false };
+        let Some(open) = self.open.as_deref_mut() else {
+            return false;
+        };
         let generation = open.socketry.generation;
         let Some(attached) = &mut open.socketry.attached else {
             return false;
@@ -656,7 +658,11 @@ impl Handler<SinkReady> for UserSessionActor {
     type Result = ();
 
     fn handle(&mut self, SinkReady { generation }: SinkReady, ctx: &mut Context<Self>) {
-        if self.open.as_mut().is_some_and(|open| open.socketry.of(generation).is_some()) {
+        if self
+            .open
+            .as_mut()
+            .is_some_and(|open| open.socketry.of(generation).is_some())
+        {
             self.pump_socket(ctx);
         }
     }

@@ -78,7 +78,10 @@ impl Engine {
         let blocked: Vec<ThreadId> = self
             .lanes
             .iter()
-            .filter(|(_, lane)| lane.blocked.is_some_and(|blocked| !blocked.yielded && blocked.since < now.mono))
+            .filter(|(_, lane)| {
+                lane.blocked
+                    .is_some_and(|blocked| !blocked.yielded && blocked.since < now.mono)
+            })
             .map(|(thread, _)| *thread)
             .collect();
         for thread in blocked {
@@ -116,14 +119,7 @@ impl Engine {
     }
 
     /// Another session of the user goes first: our run ends, and what waits here waits until that one is over.
-    pub(super) fn yield_thread(
-        &mut self,
-        thread: ThreadId,
-        run: RunId,
-        stop: Stop,
-        now: Now,
-        fx: &mut Vec<Effect>,
-    ) {
+    pub(super) fn yield_thread(&mut self, thread: ThreadId, run: RunId, stop: Stop, now: Now, fx: &mut Vec<Effect>) {
         let deleted = stop.by == StoppedBy::ThreadDeleted;
         let Some(lane) = self.lanes.get_mut(&thread) else {
             return;

@@ -26,9 +26,9 @@ pub use run::{RunInput, RunPhase, RunStep, step};
 use crate::ids::{CallId, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
 use crate::infra::journal::{RunEnd, StoreCommand, StoreReply, StoredRun};
 use crate::limits::Limits;
+use crate::protocol::CloseCode;
 use crate::protocol::client::{Command, FrameError, Page};
 use crate::protocol::server::{Control, ErrorCode, ErrorFrame, Event, RunState, StoppedBy};
-use crate::protocol::CloseCode;
 use lane::Lane;
 use op::Op;
 use run::Run;
@@ -483,7 +483,10 @@ impl Engine {
             .lanes
             .iter()
             .filter(|(_, lane)| lane.active.is_none())
-            .filter(|(_, lane)| lane.blocked.is_some_and(|blocked| now.mono - blocked.since >= RETRY_AFTER))
+            .filter(|(_, lane)| {
+                lane.blocked
+                    .is_some_and(|blocked| now.mono - blocked.since >= RETRY_AFTER)
+            })
             .map(|(thread, _)| *thread)
             .collect();
         for thread in blocked {

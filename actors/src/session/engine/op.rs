@@ -175,7 +175,11 @@ impl Engine {
         fx: &mut Vec<Effect>,
     ) {
         if self.draining {
-            let mut error = Self::error(ErrorCode::Overloaded, "the server is shutting down; resume in a moment", reply_to);
+            let mut error = Self::error(
+                ErrorCode::Overloaded,
+                "the server is shutting down; resume in a moment",
+                reply_to,
+            );
             error.retryable = true;
             error.retry_after_ms = Some(1_000);
             return fx.push(Effect::Reply(Control::Error(error)));
@@ -260,7 +264,11 @@ impl Engine {
             }
             Rating::Beyond { retry_after } => {
                 self.refused += 1;
-                let mut error = Self::error(ErrorCode::RateLimited, "too many messages; slow down", Some(op.message_id));
+                let mut error = Self::error(
+                    ErrorCode::RateLimited,
+                    "too many messages; slow down",
+                    Some(op.message_id),
+                );
                 error.retryable = true;
                 error.retry_after_ms = Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX));
                 fx.push(Effect::Reply(Control::Error(error)));
@@ -284,7 +292,10 @@ impl Engine {
                 if lane.queue.len() >= self.rules.limits.queued_per_thread {
                     let mut error = Self::error(
                         ErrorCode::QueueFull,
-                        format!("{} messages wait in this thread already; wait for an answer", lane.queue.len()),
+                        format!(
+                            "{} messages wait in this thread already; wait for an answer",
+                            lane.queue.len()
+                        ),
                         Some(op.message_id),
                     );
                     error.retryable = true;
@@ -339,7 +350,10 @@ impl Engine {
             StoreReply::RunLimit => {
                 let mut error = Self::error(
                     ErrorCode::RunLimit,
-                    format!("{} runs are active already; wait for one to end", self.rules.limits.runs_per_user),
+                    format!(
+                        "{} runs are active already; wait for one to end",
+                        self.rules.limits.runs_per_user
+                    ),
                     Some(id),
                 );
                 error.retryable = true;
@@ -500,10 +514,7 @@ impl Engine {
         if !empty {
             return;
         }
-        if let Some(op) = self
-            .op
-            .take_if(|op| op.thread == thread && op.stage == Stage::Emptying)
-        {
+        if let Some(op) = self.op.take_if(|op| op.thread == thread && op.stage == Stage::Emptying) {
             self.store(op, false, fx);
         }
     }

@@ -1,0 +1,90 @@
+//! The life of sessions and runs: every run ends once, panics stay where they happen, sessions come back.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sessile_actors::infra::{AgentError, Answer};
+use sessile_actors::testing::{FakeTool, agent, world};
+
+#[actix::test]
+async fn a_message_is_accepted_then_answered_and_the_run_ends_once() {
+    tokio::time::pause();
+    let world = world().start();
+    let mut ada = world.connect("ada").await;
+    ada.say("hello").await;
+    let frames = ada.run_to_end().await;
+    let kinds: Vec<_> = frames
+        .iter()
+        .map(|frame| frame["type"].as_str().unwrap_or(""))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "message_accepted",
+            "agent_started",
+            "partial_result",
+            "partial_result",
+            "agent_completed"
+        ]
+    );
+    assert_eq!(frames[4]["payload"]["result"], "hello");
+    world.finish().await;
+}
+
+#[actix::test]
+async fn a_panicking_tool_ends_its_call_not_the_run() {
+    tokio::time::pause();
+    let world = world()
+        .agent(agent("caller", async |run| {
+            let reply = run.call_tool("bomb", json!({})).await?;
+            Ok(Answer::Text(format!("{:?}", reply.status)))
+        }))
+        .tool(FakeTool::new("bomb").panics())
+        .start();
+    let mut ada = world.connect("ada").await;
+    ada.say("go").await;
+    let frames = ada.run_to_end().await;
+    let completed = frames
+        .iter()
+        .find(|frame| frame["type"] == "tool_completed")
+        .expect("the call is told");
+    assert_eq!(completed["payload"]["status"], "panicked");
+    assert_eq!(frames.last().expect("an end")["payload"]["result"], "Panicked");
+    world.finish().await;
+}
+
+#[actix::test]
+async fn a_panicking_agent_ends_its_run_not_the_session() {
+    tokio::time::pause();
+    let world = world()
+        .agent(agent("fragile", async |run| -> Result<Answer, AgentError> {
+            assert!(run.message() != "die", "an agent of a test panics");
+            Ok(Answer::Text("alive".to_owned()))
+        }))
+        .start();
+    let mut ada = world.connect("ada").await;
+    ada.say("die").await;
+    let death = ada.until("agent_death").await;
+    assert_eq!(death["payload"]["death_cause"], "panic");
+    ada.say("still there?").await;
+    assert_eq!(ada.until("agent_completed").await["payload"]["result"], "alive");
+    world.finish().await;
+}
+
+#[actix::test]
+async fn a_run_that_takes_too_long_is_ended_and_told() {
+    tokio::time::pause();
+    let world = world()
+        .agent(agent("sleeper", async |_| {
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            Ok(Answer::Said)
+        }))
+        .start();
+    let mut ada = world.connect("ada").await;
+    ada.say("go").await;
+    // Longer than a probe waits: the run's time is ten minutes.
+    ada.until("agent_started").await;
+    tokio::time::sleep(Duration::from_secs(599)).await;
+    assert_eq!(ada.until("agent_death").await["payload"]["death_cause"], "timeout");
+    world.finish().await;
+}
