@@ -1,1 +1,5 @@
 //! Sessile.
+
+pub mod agents;
+pub mod models;
+pub mod tools;
