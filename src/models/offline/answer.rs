@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sessile_actors::infra::model::{ChatMessage, ModelCall, ModelRequest};
 
-use super::understand::{Wish, wishes};
+use super::understand::{Wish, told_name, wishes};
 use crate::tools::{calculator, current_time, notes, text_stats};
 
 /// How much of a topic that it can't help with is echoed, in characters: enough to show what was read.
@@ -88,9 +88,13 @@ fn call_for(wish: &Wish) -> Option<(&'static str, Value)> {
         Wish::ListNotes => (notes::NAME, json!({ "action": "list" })),
         Wish::SearchNotes(query) => (notes::NAME, json!({ "action": "search", "query": query })),
         Wish::CountText(text) => (text_stats::NAME, json!({ "text": text })),
-        Wish::TellName(_) | Wish::AskName | Wish::AskIdentity | Wish::AskHelp | Wish::Greet | Wish::Thank => {
-            return None;
-        }
+        Wish::TellName(_)
+        | Wish::AskName
+        | Wish::AskIdentity
+        | Wish::AskHelp
+        | Wish::Greet
+        | Wish::Thank
+        | Wish::TooMuch => return None,
     })
 }
 
@@ -113,6 +117,7 @@ fn spoken(wish: &Wish, alone: bool, request: &ModelRequest) -> Option<String> {
         }
         Wish::Thank if alone => Some("You are welcome.".to_owned()),
         Wish::Greet | Wish::Thank => None,
+        Wish::TooMuch => Some("Your message goes on, but I read no more than its beginning.".to_owned()),
         Wish::Calculate(_)
         | Wish::Time(_)
         | Wish::WriteNote(_)
@@ -186,10 +191,7 @@ fn calls_made(messages: &[ChatMessage]) -> usize {
 /// The name that the user told last.
 fn name_told(messages: &[ChatMessage]) -> Option<String> {
     messages.iter().rev().find_map(|message| match message {
-        ChatMessage::User(text) => wishes(text).into_iter().rev().find_map(|wish| match wish {
-            Wish::TellName(name) => Some(name),
-            _ => None,
-        }),
+        ChatMessage::User(text) => told_name(text),
         ChatMessage::Assistant { .. } | ChatMessage::Tool { .. } => None,
     })
 }
@@ -286,4 +288,206 @@ fn counted(result: &Value) -> Option<String> {
         figure("sentences", "sentence")?,
         figure("lines", "line")?
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use crate::tools::doubles::NoteShelf;
+
+    fn asked_after(mut messages: Vec<ChatMessage>, message: &str) -> ModelRequest {
+        messages.push(ChatMessage::User(message.to_owned()));
+        let tools = crate::tools::all(Arc::new(NoteShelf::default())).freeze().unwrap();
+        ModelRequest {
+            system: String::new(),
+            messages,
+            tools: tools.specs().cloned().collect(),
+        }
+    }
+
+    fn asked(message: &str) -> ModelRequest {
+        asked_after(Vec::new(), message)
+    }
+
+    fn user(text: &str) -> ChatMessage {
+        ChatMessage::User(text.to_owned())
+    }
+
+    fn result(name: &str, content: Value, is_error: bool) -> ChatMessage {
+        ChatMessage::Tool {
+            id: "call_1".to_owned(),
+            name: name.to_owned(),
+            content,
+            is_error,
+        }
+    }
+
+    #[test]
+    fn each_wish_calls_its_tool_with_arguments_that_the_schema_takes() {
+        let tools = crate::tools::all(Arc::new(NoteShelf::default())).freeze().unwrap();
+        for (message, tool, arguments) in [
+            (
+                "what is 12 * (3+4)?",
+                "calculator",
+                json!({"expression": "12 * (3 + 4)"}),
+            ),
+            ("what time is it?", "current_time", json!({})),
+            (
+                "what time is it in UTC-3?",
+                "current_time",
+                json!({"utc_offset_minutes": -180}),
+            ),
+            (
+                "note that it rains",
+                "notes",
+                json!({"action": "write", "text": "it rains"}),
+            ),
+            ("list my notes", "notes", json!({"action": "list"})),
+            (
+                "find notes about rain",
+                "notes",
+                json!({"action": "search", "query": "rain"}),
+            ),
+            ("how many words in: a b", "text_stats", json!({"text": "a b"})),
+        ] {
+            let answer = to(&asked(message));
+            let [call] = answer.calls.as_slice() else {
+                panic!("{message}: {answer:?}");
+            };
+            assert_eq!((call.name.as_str(), &call.arguments), (tool, &arguments), "{message}");
+            assert_eq!(tools.get(tool).unwrap().validate(&arguments), Ok(()), "{message}");
+            assert_eq!(answer.text, "", "{message}");
+        }
+    }
+
+    #[test]
+    fn several_wishes_make_several_calls_each_with_an_id_of_its_own() {
+        let earlier = to(&asked("what is 1+1?")).calls;
+        let earlier = ChatMessage::Assistant {
+            text: String::new(),
+            calls: earlier,
+        };
+        let answer = to(&asked_after(vec![earlier], "what is 2+2 and what time is it?"));
+        let calls: Vec<_> = answer
+            .calls
+            .iter()
+            .map(|call| (call.id.as_str(), call.name.as_str()))
+            .collect();
+        assert_eq!(calls, [("call_2", "calculator"), ("call_3", "current_time")]);
+    }
+
+    #[test]
+    fn a_tool_that_is_not_in_the_request_is_not_called_and_that_is_said() {
+        let mut request = asked("what time is it?");
+        request.tools.retain(|tool| tool.name != current_time::NAME);
+        let answer = to(&request);
+        assert_eq!(answer.calls, []);
+        assert!(answer.text.contains("`current_time`"), "{}", answer.text);
+        request.tools.clear();
+        request.messages = vec![user("help")];
+        assert!(to(&request).text.contains("no tools"));
+    }
+
+    #[test]
+    fn it_says_that_it_is_a_stand_in_when_asked_and_when_it_cannot_help() {
+        for message in [
+            "who are you?",
+            "are you an AI?",
+            "hello",
+            "help",
+            "why is the sky blue?",
+            "",
+        ] {
+            let answer = to(&asked(message));
+            assert!(
+                answer.text.contains("rule-based stand-in"),
+                "{message}: {}",
+                answer.text
+            );
+            assert!(answer.text.contains("`calculator`"), "{message}: {}", answer.text);
+        }
+    }
+
+    #[test]
+    fn a_topic_that_it_has_no_rule_for_is_echoed_briefly() {
+        let short = to(&asked("why is the sky blue?"));
+        assert!(short.text.contains("“why is the sky blue?”"), "{}", short.text);
+        let long = to(&asked(&"ö".repeat(10_000)));
+        assert!(
+            long.text.contains(&format!("“{}…”", "ö".repeat(TOPIC_CHARS))),
+            "{}",
+            long.text
+        );
+    }
+
+    #[test]
+    fn it_knows_the_name_that_was_told_last_and_none_that_was_not() {
+        let told = vec![user("hi, my name is Ada"), user("No: call me Grace.")];
+        assert!(to(&asked_after(told, "what is my name?")).text.contains("Grace"));
+        assert!(to(&asked("what is my name?")).text.contains("have not told me"));
+    }
+
+    #[test]
+    fn results_are_told_in_words() {
+        let note = |text: &str| json!({"id": 1, "text": text, "created_at": "2026-11-20T12:00:00Z"});
+        for (tool, content, told) in [
+            (
+                "calculator",
+                json!({"expression": "6 * 7", "result": 42}),
+                "6 * 7 = 42.",
+            ),
+            (
+                "current_time",
+                json!({"time": "2026-11-21T00:30:05+02:00", "weekday": "Saturday", "unix": 0}),
+                "It is Saturday, 2026-11-21, 00:30:05 at UTC+02:00.",
+            ),
+            (
+                "current_time",
+                json!({"time": "2026-11-20T22:30:05Z", "weekday": "Friday", "unix": 0}),
+                "It is Friday, 2026-11-20, 22:30:05 in UTC. Name an offset such as UTC+2 for another clock.",
+            ),
+            ("notes", json!({"id": 3, "text": "milk"}), "Noted as number 3: “milk”."),
+            ("notes", json!({"notes": []}), "You have no notes."),
+            (
+                "notes",
+                json!({"query": "milk", "notes": [note("milk"), note("more milk")]}),
+                "Your notes about “milk”, newest first:\n- milk\n- more milk",
+            ),
+            (
+                "text_stats",
+                json!({"words": 1, "characters": 5, "sentences": 1, "lines": 1}),
+                "The text has 1 word, 5 characters, 1 sentence and 1 line.",
+            ),
+            (
+                "calculator",
+                json!({"odd": true}),
+                "The tool `calculator` says: {\"odd\":true}",
+            ),
+            ("weather", json!("rain"), "The tool `weather` says: rain"),
+        ] {
+            let mut request = asked("?");
+            request.messages.push(result(tool, content, false));
+            let answer = to(&request);
+            assert_eq!((answer.text.as_str(), answer.calls.len()), (told, 0));
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_plainly_beside_what_worked() {
+        let mut request = asked("what is 1/0 and what is 6*7?");
+        request
+            .messages
+            .push(result("calculator", json!("it divides by zero"), true));
+        request.messages.push(result(
+            "calculator",
+            json!({"expression": "6 * 7", "result": 42}),
+            false,
+        ));
+        assert_eq!(
+            to(&request).text,
+            "The tool `calculator` failed: it divides by zero.\n6 * 7 = 42."
+        );
+    }
 }

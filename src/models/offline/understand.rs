@@ -29,6 +29,8 @@ pub enum Wish {
     Greet,
     /// Thanks.
     Thank,
+    /// There is more than is looked at.
+    TooMuch,
 }
 
 /// How a request begins beside what it asks for; taken away before the rules look.
@@ -90,17 +92,47 @@ const TOPIC: [&str; 8] = [
 /// The longest name that is taken for one, in words.
 const NAME_MAX_WORDS: usize = 4;
 
+/// How much of a message is looked at clause by clause, in bytes. Nothing is understood of a longer one, but a text to
+/// note or count that follows a colon: the rules try many cuts, and a model must not hold up its shard.
+const READ_BYTES: usize = 4096;
+
+/// How many clauses of a message are looked at. Beyond it comes [`Wish::TooMuch`].
+const CLAUSES: usize = 16;
+
+/// How many places to cut a sentence are tried. Beyond it the sentence stays whole.
+const JOINTS: usize = 8;
+
 /// Everything that a message wishes for, in order.
 pub fn wishes(message: &str) -> Vec<Wish> {
     let mut wishes = Vec::new();
     let mut rest = message.trim();
-    while !rest.is_empty() {
-        let end = clause_end(rest);
-        let (clause, remaining) = rest.split_at(end);
+    if rest.len() > READ_BYTES && !takes_the_rest(rest) {
+        return wishes;
+    }
+    for _ in 0..CLAUSES {
+        let (clause, remaining) = rest.split_at(clause_end(rest));
         wishes.extend(wish(clause));
         rest = remaining.trim_start_matches(is_separator);
+        if rest.is_empty() {
+            return wishes;
+        }
     }
+    wishes.push(Wish::TooMuch);
     wishes
+}
+
+/// The last name that a message tells.
+pub fn told_name(message: &str) -> Option<String> {
+    let mut rest = message;
+    let mut last = None;
+    while !rest.is_empty() {
+        let (sentence, remaining) = rest.split_at(sentence_end(rest));
+        if let Some(Wish::TellName(name)) = name(sentence, &sentence.to_ascii_lowercase()) {
+            last = Some(name);
+        }
+        rest = remaining;
+    }
+    last
 }
 
 fn is_separator(character: char) -> bool {
@@ -120,6 +152,7 @@ fn clause_end(text: &str) -> usize {
         .chain(lower.match_indices(", "))
         .chain(lower.match_indices(" then "));
     joints
+        .take(JOINTS)
         .filter(|(at, joint)| wish(&text[..*at]).is_some() && begins_a_wish(&text[at + joint.len()..sentence]))
         .map(|(at, _)| at)
         .min()
@@ -431,4 +464,160 @@ fn small_talk(lower: &str) -> Option<Wish> {
         return Some(Wish::Thank);
     }
     begins(&GREETINGS).then_some(Wish::Greet)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calculate(expression: &str) -> Wish {
+        Wish::Calculate(expression.to_owned())
+    }
+
+    fn write(text: &str) -> Wish {
+        Wish::WriteNote(text.to_owned())
+    }
+
+    fn search(query: &str) -> Wish {
+        Wish::SearchNotes(query.to_owned())
+    }
+
+    fn count(text: &str) -> Wish {
+        Wish::CountText(text.to_owned())
+    }
+
+    #[test]
+    fn a_message_with_one_wish_is_understood() {
+        for (message, wish) in [
+            ("what is 12 * (3+4)?", calculate("12 * (3 + 4)")),
+            ("calculate 2^10", calculate("2^10")),
+            ("17% of 250", calculate("17 / 100 * 250")),
+            ("What is 1.5 + 2.5?", calculate("1.5 + 2.5")),
+            ("Can you please compute 6*7", calculate("6 * 7")),
+            ("what time is it?", Wish::Time(None)),
+            ("What's the date today?", Wish::Time(None)),
+            ("Which day is it", Wish::Time(None)),
+            ("what time is it in UTC?", Wish::Time(Some(0))),
+            ("what time is it in UTC+2?", Wish::Time(Some(120))),
+            ("tell me the current time at GMT -03:30", Wish::Time(Some(-210))),
+            ("what time is it in utc+0530", Wish::Time(Some(330))),
+            ("Remember that the door code is 1234.", write("the door code is 1234")),
+            ("please remember to buy milk and eggs", write("to buy milk and eggs")),
+            (
+                "Take a note: call Ada at 5. And bring cake!",
+                write("call Ada at 5. And bring cake"),
+            ),
+            ("note that what is 2+2 was asked", write("what is 2+2 was asked")),
+            ("note: \"quoted\"", write("quoted")),
+            ("list my notes", Wish::ListNotes),
+            ("What notes do I have?", Wish::ListNotes),
+            ("show me my notes", Wish::ListNotes),
+            ("find notes about milk", search("milk")),
+            ("Search my notes for \"door code\"", search("door code")),
+            ("What did I note about Ada?", search("Ada")),
+            ("how many words in: one two three", count("one two three")),
+            ("How many characters are in \"Hello, world\"?", count("Hello, world")),
+            (
+                "count the words in: What time is it? I ask.",
+                count("What time is it? I ask."),
+            ),
+            ("My name is Ada Lovelace.", Wish::TellName("Ada Lovelace".to_owned())),
+            ("Hi, my name is Ada", Wish::TellName("Ada".to_owned())),
+            ("what is my name?", Wish::AskName),
+            ("Do you remember my name?", Wish::AskName),
+            ("Who are you?", Wish::AskIdentity),
+            ("are you a real person?", Wish::AskIdentity),
+            ("what can you do?", Wish::AskHelp),
+            ("help", Wish::AskHelp),
+            ("Hello!", Wish::Greet),
+            ("thanks a lot", Wish::Thank),
+        ] {
+            let found: Vec<_> = wishes(message)
+                .into_iter()
+                .filter(|wish| *wish != Wish::Greet || message == "Hello!")
+                .collect();
+            assert_eq!(found, [wish], "{message}");
+        }
+    }
+
+    #[test]
+    fn several_wishes_are_understood_in_order() {
+        for (message, expected) in [
+            (
+                "What is 12*7 and what time is it?",
+                vec![calculate("12 * 7"), Wish::Time(None)],
+            ),
+            (
+                "what is 2+2, and what is 3+3?",
+                vec![calculate("2 + 2"), calculate("3 + 3")],
+            ),
+            (
+                "Hello! My name is Ada and what is 2+2?",
+                vec![Wish::Greet, Wish::TellName("Ada".to_owned()), calculate("2 + 2")],
+            ),
+            (
+                "Remember that I like tea and what time is it?",
+                vec![write("I like tea"), Wish::Time(None)],
+            ),
+            ("Remember milk. List my notes.", vec![write("milk"), Wish::ListNotes]),
+            (
+                "what time is it in UTC+2 and how many words in: a b and c. d",
+                vec![Wish::Time(Some(120)), count("a b and c. d")],
+            ),
+        ] {
+            assert_eq!(wishes(message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn what_no_rule_matches_is_no_wish() {
+        for message in [
+            "",
+            "   ",
+            "?!",
+            "why is the sky blue?",
+            "write a poem about the sea",
+            "notebooks are nice",
+            "history is long",
+            "remember?",
+            "take a note",
+            "I remember the time",
+            "how many planets are there?",
+            "日本語で話せますか",
+        ] {
+            assert_eq!(wishes(message), [], "{message}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_one_that_was_told_last() {
+        assert_eq!(
+            told_name("my name is Ada. No, call me Grace!").as_deref(),
+            Some("Grace")
+        );
+        assert_eq!(told_name("my name is a long story that I tell another time"), None);
+        assert_eq!(told_name("what is my name?"), None);
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_read_but_for_a_text_behind_a_colon() {
+        let long = "and then what is 2+2, ".repeat(1000);
+        assert_eq!(wishes(&long), []);
+        assert_eq!(wishes(&format!("how many words in: {long}")), [count(long.trim())]);
+        let many = wishes(&"Hello. ".repeat(CLAUSES + 1));
+        assert_eq!((many.len(), many.last()), (CLAUSES + 1, Some(&Wish::TooMuch)));
+    }
+
+    #[test]
+    fn letters_that_change_length_with_their_case_cut_nothing_in_two() {
+        for message in [
+            "İ remember that İİİ",
+            "remember that İstanbul",
+            "my name is İpek",
+            "how many words in İ ẞ",
+        ] {
+            wishes(message);
+        }
+        assert_eq!(wishes("remember that İstanbul is big"), [write("İstanbul is big")]);
+    }
 }
