@@ -61,11 +61,10 @@ pub fn find(sentence: &str) -> Option<String> {
         && tokens
             .iter()
             .all(|token| !matches!(token, Token::Word(word) if !is_filler(word)));
-    if !asks && !only_arithmetic {
+    if (!asks && !only_arithmetic) || takes_words(&tokens) {
         return None;
     }
-    let longest = runs.into_iter().max_by_key(|run| run.len())?;
-    let run = trimmed(longest);
+    let run = runs.into_iter().max_by_key(|run| run.len())?;
     calculates(run).then(|| written(run))
 }
 
@@ -93,7 +92,7 @@ fn is_filler(word: &str) -> bool {
 fn in_signs(sentence: &str) -> String {
     let mut text = format!(" {sentence} ");
     for (spoken, sign) in SPOKEN {
-        let spoken_word = spoken.chars().all(|c| c.is_ascii());
+        let spoken_word = spoken.is_ascii();
         let (from, to) = if spoken_word {
             (format!(" {spoken} "), format!(" {sign} "))
         } else {
@@ -142,24 +141,23 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// Takes a number; `1,000` is a thousand. A number that runs into letters, as `3rd` does, is a word.
+/// Takes a number; `1,000` is a thousand. A comma that groups nothing stays, and the calculator asks about it: `1,5` may
+/// mean anything. A number that runs into letters, as `3rd` does, is a word.
 fn number(rest: &[char], tokens: &mut Vec<Token>) -> usize {
-    let mut end = 0;
     let digit = |at: usize| rest.get(at).is_some_and(char::is_ascii_digit);
-    while digit(end) || (matches!(rest.get(end), Some('.')) && digit(end + 1)) || is_thousands_comma(rest, end) {
+    let mut end = 0;
+    while digit(end) || (matches!(rest.get(end), Some('.' | ',')) && digit(end + 1)) {
         end += 1;
     }
     let multiplies = rest.get(end) == Some(&'x') && digit(end + 1);
     if rest.get(end).is_some_and(|c| c.is_alphabetic()) && !multiplies {
         return end + word(&rest[end..], tokens);
     }
-    tokens.push(Token::Number(rest[..end].iter().filter(|c| **c != ',').collect()));
+    let number: String = rest[..end].iter().collect();
+    let whole = number.split('.').next().unwrap_or_default();
+    let is_grouped = whole.split(',').skip(1).all(|group| group.len() == 3);
+    tokens.push(Token::Number(if is_grouped { number.replace(',', "") } else { number }));
     end
-}
-
-fn is_thousands_comma(rest: &[char], at: usize) -> bool {
-    let digit = |at: usize| rest.get(at).is_some_and(char::is_ascii_digit);
-    rest.get(at) == Some(&',') && at > 0 && (1..=3).all(|ahead| digit(at + ahead)) && !digit(at + 4)
 }
 
 fn word(rest: &[char], tokens: &mut Vec<Token>) -> usize {
@@ -188,21 +186,47 @@ fn followed_by_of(rest: &[char]) -> bool {
     text.trim_start().starts_with("of ")
 }
 
-/// The run without what can't begin or end a sum, such as the dash in "note - 3+4".
-fn trimmed(mut run: &[Token]) -> &[Token] {
-    while let [Token::Sign('*' | '/' | '^' | '%' | ')') | Token::PercentOf, rest @ ..] = run {
-        run = rest;
-    }
-    run
+/// Whether an operator takes something that is no number, as in "7 apples + 3 - 2": a part of it would be no answer.
+fn takes_words(tokens: &[Token]) -> bool {
+    const BEFORE_A_SUM: [&str; 12] = [
+        "is",
+        "are",
+        "s",
+        "what's",
+        "whats",
+        "calculate",
+        "compute",
+        "evaluate",
+        "solve",
+        "much",
+        "of",
+        "out",
+    ];
+    tokens.windows(3).any(|three| match three {
+        [Token::Word(word), Token::Sign('+' | '-' | '*' | '/' | '^' | '%'), after] => {
+            let introduces = BEFORE_A_SUM.contains(&word.as_str()) || !word.starts_with(char::is_alphanumeric);
+            !introduces && !matches!(after, Token::Word(_))
+        }
+        _ => false,
+    })
 }
 
-/// Whether there is anything to work out: a number, and an operator or a function.
+/// Whether there is anything to work out: a number, and an operator or a function. A percentage of nothing is no sum,
+/// and one that is added ("200 + 10%") could be a percentage of either.
 fn calculates(run: &[Token]) -> bool {
-    let is_operator = |token: &Token| !matches!(token, Token::Number(_) | Token::Name(_) | Token::Sign('(' | ')'));
     let has_value = run
         .iter()
         .any(|token| matches!(token, Token::Number(_) | Token::Name(_)) && !is_function(token));
-    has_value && (run.iter().skip(1).any(is_operator) || run.iter().any(is_function))
+    let has_sign = |signs: &str| {
+        let mut behind_the_first = run.iter().skip(1);
+        behind_the_first.any(|token| matches!(token, Token::Sign(sign) if signs.contains(*sign)))
+    };
+    let has_percentage = (0..run.len()).any(|at| run[at] == Token::Sign('%') && !is_remainder(run.get(at + 1)));
+    if has_percentage && has_sign("+-") {
+        return false;
+    }
+    let works = has_sign("+-*/^") || has_sign("%") && !has_percentage || run.contains(&Token::PercentOf);
+    has_value && (works || run.iter().any(is_function))
 }
 
 /// The run as the calculator reads it: `17% of 250` becomes `17 / 100 * 250`, `sqrt 16` becomes `sqrt(16)`.
@@ -276,6 +300,7 @@ mod tests {
             ("3x4", "3 * 4", 12.0),
             ("2 ** 3", "2^3", 8.0),
             ("1,250 + 1", "1250 + 1", 1251.0),
+            ("what is 1,234,567.5 * 2", "1234567.5 * 2", 2_469_135.0),
             ("what is the square root of 16 plus 1", "sqrt(16) + 1", 5.0),
             ("compute sqrt(16) + pi - pi", "sqrt(16) + pi - pi", 4.0),
             ("what is sin 0 + cos 0?", "sin(0) + cos(0)", 1.0),
@@ -305,6 +330,10 @@ mod tests {
             "what is a cat - a pet?",
             "calculate the meaning of life",
             "+",
+            "what is 7 apples + 3 - 2?",
+            "what is 2+2 apples * 5?",
+            "what is 20% tip on 50?",
+            "what is 200 + 10%?",
         ] {
             assert_eq!(find(sentence), None, "{sentence}");
         }
@@ -314,5 +343,6 @@ mod tests {
     fn an_impossible_sum_is_still_one_and_the_calculator_says_why() {
         assert_eq!(find("what is 1/0?").as_deref(), Some("1 / 0"));
         assert_eq!(find("what is 2 + ?").as_deref(), Some("2 + "));
+        assert_eq!(find("what is 1,5 + 2?").as_deref(), Some("1,5 + 2"));
     }
 }
