@@ -1,7 +1,7 @@
 //! `assistant`: answers with the default model, which may call tools on the way.
 //!
 //! A loop of steps: ask the model, pass on what it says as it says it, call the tools that it asked for, ask again with
-//! their results. It ends when the model asks for no tool. What is decided on the way stands in [`Conversation`].
+//! their results. It ends when the model asks for no tool. What is decided on the way stands in `conversation`.
 
 use std::sync::Arc;
 
@@ -125,13 +125,67 @@ fn over_the_limit(step_limit: u32) -> AgentError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use futures_util::stream;
+    use serde_json::Value;
+    use sessile_actors::protocol::server::ToolStatus;
+    use sessile_actors::session::run::ToolReply;
+
+    use crate::models::OfflineModel;
+    use crate::tools::doubles::{NoteShelf, call_as};
 
     #[tokio::test]
     async fn a_stream_that_stops_without_an_end_is_broken() {
         let mut stopped: ModelStream = stream::iter([Ok(ModelPiece::Text("half".to_owned()))]).boxed();
         assert_eq!(next_piece(&mut stopped).await, Ok(ModelPiece::Text("half".to_owned())));
         assert!(matches!(next_piece(&mut stopped).await, Err(ModelError::Broken(_))));
+    }
+
+    /// Plays a run without a session: what it said, with the real model, conversation and tools.
+    async fn played(message: &str, step_limit: u32) -> Result<String, AgentError> {
+        let tools = crate::tools::all(Arc::new(NoteShelf::default())).freeze().unwrap();
+        let model = OfflineModel::new(Duration::ZERO);
+        let mut conversation = Conversation::new(Vec::new(), message);
+        let mut said = String::new();
+        for _ in 0..step_limit {
+            let request = ModelRequest {
+                system: PROMPT.to_owned(),
+                messages: conversation.messages().to_vec(),
+                tools: tools.specs().cloned().collect(),
+            };
+            let mut stream = model.stream(request).await?;
+            loop {
+                match conversation.hear(next_piece(&mut stream).await?)? {
+                    Heard::Text(text) => said.push_str(&text),
+                    Heard::Thought(_) | Heard::Nothing => {}
+                    Heard::End { .. } => break,
+                }
+            }
+            let calls = conversation.end_step()?;
+            if calls.is_empty() {
+                return Ok(said);
+            }
+            for call in calls {
+                let class = tools.get(&call.name).unwrap();
+                class.validate(&call.arguments).unwrap();
+                let (status, result) = match call_as("ada", class.tool().as_ref(), call.arguments).await {
+                    Ok(result) => (ToolStatus::Ok, result),
+                    Err(error) => (ToolStatus::Error, Value::String(error.to_string())),
+                };
+                conversation.tool_replied(call.id, call.name, ToolReply { status, result });
+            }
+        }
+        Err(over_the_limit(step_limit))
+    }
+
+    #[tokio::test]
+    async fn the_offline_model_and_the_tools_answer_together() {
+        let message = "My name is Ada and what is 12 * (3+4)? What is 1/0? Remember that it rains. List my notes.";
+        let told = "Nice to meet you, Ada.\n\n12 * (3 + 4) = 84.\nThe tool `calculator` failed: it divides by zero.\n\
+                    Noted as number 1: “it rains”.\nYour notes, newest first:\n- it rains";
+        assert_eq!(played(message, 2).await.as_deref(), Ok(told));
+        assert_eq!(played(message, 1).await, Err(over_the_limit(1)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sessile_actors::infra::Model;
+use sessile_actors::infra::model::{ChatMessage, ModelRequest};
 
 pub mod offline;
 pub mod scripted;
@@ -31,8 +32,7 @@ fn words(text: &str) -> u64 {
 }
 
 /// How many words a model reads in a request.
-fn words_read(request: &sessile_actors::infra::model::ModelRequest) -> u64 {
-    use sessile_actors::infra::model::ChatMessage;
+fn words_read(request: &ModelRequest) -> u64 {
     let messages = request.messages.iter().map(|message| match message {
         ChatMessage::User(text) | ChatMessage::Assistant { text, .. } => words(text),
         ChatMessage::Tool { content, .. } => words(&content.to_string()),

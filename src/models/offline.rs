@@ -1,8 +1,8 @@
 //! `offline`: answers by fixed rules, without a language model, a key or a network. It stands in where no real model is
 //! configured, and says so: it never pretends to understand what it does not.
 //!
-//! The same request is always answered the same way. [`understand`] finds out what is wished, by [`rules`];
-//! [`arithmetic`] finds the sums; [`answer`] decides what to call and what to say.
+//! The same request is always answered the same way. `understand` finds out what is wished, by `rules`;
+//! `arithmetic` finds the sums; `answer` decides what to call and what to say.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -18,7 +18,7 @@ pub fn frozen(tool: impl Tool + 'static) -> ToolClassRegistry {
 }
 
 /// Calls a tool for the user of this name.
-pub async fn call_as(user: &str, tool: &impl Tool, arguments: Value) -> Result<Value, ToolError> {
+pub async fn call_as(user: &str, tool: &dyn Tool, arguments: Value) -> Result<Value, ToolError> {
     let context = ToolContext {
         user: sessile_actors::testing::context(user),
         call: CallId::mint(),

@@ -118,6 +118,7 @@ fn clause_end(text: &str) -> usize {
         .chain(lower.match_indices(" then "));
     joints
         .take(JOINTS)
+        .filter(|(at, _)| !is_quoted(text, *at))
         .filter(|(at, joint)| wish(&text[..*at]).is_some() && begins_a_wish(&text[at + joint.len()..sentence]))
         .map(|(at, _)| at)
         .min()
@@ -163,13 +164,21 @@ fn begins_a_wish(text: &str) -> bool {
     begins && wish(text).is_some()
 }
 
-/// The end of the first sentence, its mark included. A point between digits ends nothing.
+/// The end of the first sentence, its mark included. A point between digits ends nothing, and no mark within quotes does.
 fn sentence_end(text: &str) -> usize {
     let mut characters = text.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
         let ends = match character {
             '\n' => true,
             '.' | '!' | '?' | ';' => characters.peek().is_none_or(|(_, next)| next.is_whitespace()),
+            '"' | '“' => {
+                let closing = if character == '"' { '"' } else { '”' };
+                if let Some(length) = text[at + character.len_utf8()..].find(closing) {
+                    let end = at + character.len_utf8() + length + closing.len_utf8();
+                    while characters.next_if(|(next, _)| *next < end).is_some() {}
+                }
+                false
+            }
             _ => false,
         };
         if ends {
@@ -179,19 +188,29 @@ fn sentence_end(text: &str) -> usize {
     text.len()
 }
 
+/// Whether the place `at` stands between quotes.
+fn is_quoted(text: &str, at: usize) -> bool {
+    let (before, behind) = text.split_at(at);
+    let straight = before.matches('"').count() % 2 == 1 && behind.contains('"');
+    let curly = before.matches('“').count() > before.matches('”').count() && behind.contains('”');
+    straight || curly
+}
+
 /// What one clause wishes for. The order of the rules matters: what is to be noted or counted may hold anything.
 fn wish(clause: &str) -> Option<Wish> {
     let clause = without_politeness(clause);
     // Only ASCII letters change, so a place in one is the same place in the other.
     let lower = clause.to_ascii_lowercase();
+    // For the rules that take nothing over word for word: phones write "what’s".
+    let plain = lower.replace('’', "'");
     rules::note(clause, &lower)
         .or_else(|| rules::counted(clause, &lower))
         .or_else(|| rules::notes_read(clause, &lower))
         .or_else(|| rules::name(clause, &lower))
-        .or_else(|| rules::about_the_model(&lower))
-        .or_else(|| rules::time(&lower))
-        .or_else(|| arithmetic::find(&lower).map(Wish::Calculate))
-        .or_else(|| rules::small_talk(&lower))
+        .or_else(|| rules::about_the_model(&plain))
+        .or_else(|| rules::time(&plain))
+        .or_else(|| arithmetic::find(&plain).map(Wish::Calculate))
+        .or_else(|| rules::small_talk(&plain))
 }
 
 fn without_politeness(clause: &str) -> &str {
@@ -232,6 +251,7 @@ mod tests {
         for (message, wish) in [
             ("what is 12 * (3+4)?", calculate("12 * (3 + 4)")),
             ("calculate 2^10", calculate("2^10")),
+            ("What’s 17% of 250?", calculate("17 / 100 * 250")),
             ("17% of 250", calculate("17 / 100 * 250")),
             ("What is 1.5 + 2.5?", calculate("1.5 + 2.5")),
             ("Can you please compute 6*7", calculate("6 * 7")),
