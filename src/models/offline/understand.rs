@@ -58,7 +58,7 @@ const POLITE: [&str; 18] = [
 
 /// How much of a message is looked at clause by clause, in bytes. Nothing is understood of a longer one, but a text to
 /// note or count that follows a colon: the rules try many cuts, and a model must not hold up its shard.
-const READ_BYTES: usize = 4096;
+const READ_BYTES: usize = 2048;
 
 /// How many clauses of a message are looked at. Beyond it comes [`Wish::TooMuch`].
 const CLAUSES: usize = 16;
@@ -112,17 +112,17 @@ fn clause_end(text: &str) -> usize {
     }
     let sentence = sentence_end(text);
     let lower = text[..sentence].to_ascii_lowercase();
-    let joints = lower
-        .match_indices(" and ")
-        .chain(lower.match_indices(", "))
-        .chain(lower.match_indices(" then "));
-    joints
-        .take(JOINTS)
+    let mut joints: Vec<_> = [" and ", ", ", " then "]
+        .iter()
+        .flat_map(|joint| lower.match_indices(joint))
         .filter(|(at, _)| !is_quoted(text, *at))
-        .filter(|(at, joint)| wish(&text[..*at]).is_some() && begins_a_wish(&text[at + joint.len()..sentence]))
-        .map(|(at, _)| at)
-        .min()
-        .unwrap_or(sentence)
+        .take(JOINTS)
+        .collect();
+    joints.sort_unstable();
+    joints
+        .into_iter()
+        .find(|(at, joint)| wish(&text[..*at]).is_some() && begins_a_wish(&text[at + joint.len()..sentence]))
+        .map_or(sentence, |(at, _)| at)
 }
 
 /// Whether the text is a command whose object follows a colon.
