@@ -1,3 +1,6 @@
-//! Sessile.
+//! The Sessile server: the edges around the runtime in `sessile-actors`. No session logic lives here.
 
+pub mod agents;
+pub mod models;
 pub mod store;
+pub mod tools;

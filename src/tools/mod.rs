@@ -1,0 +1,54 @@
+//! The tools that agents may call: one file each, one line each in [`all`].
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sessile_actors::infra::{ToolClassRegistry, ToolError, ToolRegistryBuilder};
+
+pub mod calculator;
+pub mod current_time;
+#[cfg(test)]
+pub(crate) mod doubles;
+pub mod note_store;
+pub mod notes;
+pub mod text_stats;
+
+pub use note_store::{Note, NoteError, NoteStore};
+
+/// All tools, not yet frozen.
+#[must_use]
+pub fn all(notes: Arc<dyn NoteStore>) -> ToolRegistryBuilder {
+    ToolClassRegistry::builder()
+        .tool(calculator::Calculator)
+        .tool(current_time::CurrentTime::new(SystemTime::now))
+        .tool(notes::Notes::new(notes))
+        .tool(text_stats::TextStats)
+}
+
+/// The JSON Schema of a tool's arguments.
+fn parameters<A: JsonSchema>() -> Value {
+    schemars::schema_for!(A).to_value()
+}
+
+/// A call's arguments. They have passed the schema; what the schema can't say ends here.
+fn arguments<A: DeserializeOwned>(arguments: Value) -> Result<A, ToolError> {
+    serde_json::from_value(arguments).map_err(|fault| ToolError::BadArguments(fault.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_tools_freeze_and_none_takes_a_field_that_it_did_not_declare() {
+        let tools = all(Arc::new(doubles::NoteShelf::default())).freeze().unwrap();
+        let names: Vec<_> = tools.specs().map(|spec| spec.name.as_str()).collect();
+        assert_eq!(names, ["calculator", "current_time", "notes", "text_stats"]);
+        for spec in tools.specs() {
+            assert_eq!(spec.parameters["additionalProperties"], false, "{}", spec.name);
+        }
+    }
+}
