@@ -2,5 +2,5 @@
 
 pub mod agents;
 pub mod models;
-pub mod store;
+
 pub mod tools;
