@@ -1,0 +1,3 @@
+//! Tokens
+/// Shortest
+pub const SECRET_MIN_BYTES: usize = 32;
