@@ -366,6 +366,7 @@ fn hosts_origins_and_log_directives_are_checked_at_start() {
         ("server.public_url", "chat.example.org"),
         ("server.public_url", "ftp://chat.example.org"),
         ("log.filter", "sessile=loud"),
+        ("auth.leeway", "6m"),
         ("data_dir", ""),
         ("agents.default", ""),
     ];

@@ -12,6 +12,10 @@ use crate::http::auth::jwt::SECRET_MIN_BYTES;
 use crate::http::auth::origin::{HostName, Origin};
 use crate::telemetry;
 
+/// The largest `auth.leeway`: clocks that are kept at all differ by less.
+const LEEWAY_MAX: Duration = Duration::from_secs(300);
+
+/// Checks what single values can't say.
 pub(super) fn check(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
     above_zero(config, layers)?;
     in_step(config, layers)?;
@@ -59,8 +63,16 @@ fn above_zero(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
     }
 }
 
-/// A bound that lies within another one must not be the larger.
+/// A bound that lies within another one must not be the larger; the leeway lies within a token's life.
 fn in_step(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
+    if config.auth.leeway > LEEWAY_MAX {
+        let problem = "it is above 5m, and expired tokens would live on: mend the clocks instead".to_owned();
+        return Err(ConfigError::Invalid {
+            layer: layers.origin("auth.leeway"),
+            key: "auth.leeway".into(),
+            problem,
+        });
+    }
     let limits = &config.limits;
     let pairs = [
         (
