@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use secrecy::SecretString;
+use sessile_actors::ids::UserId;
 
-use crate::config::{Flag, JournalKind, Sources};
+use crate::config::{Config, Flag, JournalKind, Sources};
+use crate::http::auth::jwt;
 
 /// An actor runtime in which every user session is an actor.
 #[derive(Debug, Parser)]
@@ -127,6 +131,16 @@ pub fn settings(args: &SettingsArgs) -> Sources {
     }
 }
 
+/// Makes the token that `sessile token` prints.
+///
+/// # Errors
+/// The configuration doesn't load, the name is no user id, or there is no HS256 key: each says what to do.
+pub fn token(args: &TokenArgs) -> anyhow::Result<SecretString> {
+    let config = Config::load(&settings(&args.settings))?;
+    let user = UserId::parse(&args.user).context("--user can't be a user: choose another name")?;
+    Ok(jwt::mint(&config.auth, &user, args.ttl)?)
+}
+
 fn key_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
@@ -137,6 +151,7 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -187,6 +202,35 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(read("sessile token").is_err());
+    }
+
+    #[test]
+    fn a_token_is_printed_where_there_is_a_key_and_else_the_way_to_one() {
+        let keys = "[{algorithm=\"HS256\",secret=\"0123456789abcdef0123456789abcdef\"}]";
+        let configured = [
+            ("auth.mode", "jwt"),
+            ("auth.issuer", "i"),
+            ("auth.audience", "a"),
+            ("auth.keys", keys),
+        ];
+        let set = configured
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec();
+        let settings = SettingsArgs { config: None, set };
+        let mut args = TokenArgs {
+            user: "alice".into(),
+            ttl: Duration::from_secs(60),
+            settings,
+        };
+        assert_eq!(token(&args).unwrap().expose_secret().split('.').count(), 3);
+        args.user.clear();
+        assert!(token(&args).unwrap_err().to_string().contains("--user"));
+        let bare = TokenArgs {
+            user: "alice".into(),
+            settings: SettingsArgs::default(),
+            ..args
+        };
+        assert!(token(&bare).unwrap_err().to_string().contains("secret_file"));
     }
 
     #[test]

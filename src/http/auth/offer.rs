@@ -145,7 +145,7 @@ mod tests {
     const TOKEN: &str = "aaa.bbb.ccc";
     const ENCODED: &str = "YWFhLmJiYi5jY2M";
 
-    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+    fn headers(pairs: Headers<'_>) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in pairs {
             map.append(name.clone(), HeaderValue::from_str(value).unwrap());
@@ -153,8 +153,10 @@ mod tests {
         map
     }
 
+    type Headers<'a> = &'a [(HeaderName, &'a str)];
+
     /// What is read, in short: the proof and the protocol.
-    fn read(pairs: &[(HeaderName, &str)], query: &str) -> Result<(String, Option<&'static str>), AuthError> {
+    fn read(pairs: Headers<'_>, query: &str) -> Result<(String, Option<&'static str>), AuthError> {
         let offer = Offer::read(&headers(pairs), query)?;
         let proof = match offer.proof {
             None => "nothing".to_owned(),
@@ -172,7 +174,7 @@ mod tests {
         let padded = format!("bearer.{ENCODED}=,sessile.v1");
         let both = format!("graphql-ws, jwt-auth, sessile.v1, jwt.{ENCODED}");
         let token = format!("token {TOKEN}");
-        let table: [(&[(HeaderName, &str)], &str, &str, Option<&str>); 13] = [
+        let table: [(Headers, &str, &str, Option<&str>); 13] = [
             (&[], "", "nothing", None),
             (&[(list.clone(), "sessile.v1")], "", "nothing", Some("sessile.v1")),
             (&[(auth.clone(), "Bearer other")], "", "token other", None),
@@ -236,7 +238,7 @@ mod tests {
         let (auth, list) = (AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL);
         let two = format!("sessile.v1, bearer.{ENCODED}, bearer.{ENCODED}");
         let alone = format!("bearer.{ENCODED}");
-        let table: [(&[(HeaderName, &str)], &str); 7] = [
+        let table: [(Headers, &str); 7] = [
             (&[(auth.clone(), "Bearer a"), (auth, "Bearer b")], ""),
             (&[(list.clone(), &two)], ""),
             (&[(list.clone(), &alone)], ""),

@@ -9,6 +9,8 @@ use crate::config::{Flag, Sources};
 
 const PAGE: (HeaderName, &str) = (ORIGIN, "http://localhost:8080");
 
+type Headers<'a> = &'a [(HeaderName, &'a str)];
+
 fn config(pairs: &[(&str, &str)]) -> Config {
     let pairs = [&[("journal.kind", "memory")], pairs].concat();
     let flags = pairs.into_iter().map(|(key, value)| Flag {
@@ -47,7 +49,7 @@ fn token(config: &Config, user: &str) -> String {
         .to_owned()
 }
 
-fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+fn headers(pairs: Headers<'_>) -> HeaderMap {
     let mut map = HeaderMap::new();
     map.append(HOST, HeaderValue::from_static("localhost:8080"));
     for (name, value) in pairs {
@@ -56,7 +58,7 @@ fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
     map
 }
 
-async fn ticket(gate: &Gate, pairs: &[(HeaderName, &str)]) -> String {
+async fn ticket(gate: &Gate, pairs: Headers<'_>) -> String {
     let admitted = gate.request(&headers(pairs), "").await.unwrap();
     gate.ticket(&admitted).await.unwrap().ticket.expose_secret().to_owned()
 }
@@ -69,7 +71,7 @@ async fn the_user_is_the_subject_of_the_token_whichever_way_it_comes() {
     let bearer = format!("Bearer {token}");
     let listed = format!("sessile.v1, bearer.{}", URL_SAFE_NO_PAD.encode(&token));
     let by_ticket = format!("ticket={}", ticket(&gate, &[PAGE, (AUTHORIZATION, &bearer)]).await);
-    let table: [(&[(HeaderName, &str)], &str, Option<&str>); 3] = [
+    let table: [(Headers, &str, Option<&str>); 3] = [
         (&[(AUTHORIZATION, &bearer)], "", None),
         (&[PAGE, (SEC_WEBSOCKET_PROTOCOL, &listed)], "", Some("sessile.v1")),
         (
@@ -90,7 +92,7 @@ async fn the_user_is_the_subject_of_the_token_whichever_way_it_comes() {
 #[tokio::test]
 async fn without_a_valid_credential_nobody_enters() {
     let gate = gate(&jwt_config());
-    let table: [(&[(HeaderName, &str)], &str); 5] = [
+    let table: [(Headers, &str); 5] = [
         (&[], ""),
         (&[PAGE], ""),
         (&[(AUTHORIZATION, "Bearer")], ""),
