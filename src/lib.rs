@@ -1,6 +1,9 @@
 //! The Sessile server: the edges around the runtime in `sessile-actors`. No session logic lives here.
 
 pub mod agents;
+pub mod cli;
+pub mod config;
+pub mod http;
 pub mod models;
-
+pub mod telemetry;
 pub mod tools;

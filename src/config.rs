@@ -1,0 +1,239 @@
+//! What the operator may set, in one value, made once at start and frozen.
+//!
+//! `config/default.toml` is the only place where a default stands; it is embedded in the binary. Above it, each layer over the
+//! one before: the file of `--config`, the environment (`SESSILE__SECTION__KEY`), the flags. A key that nobody knows is refused,
+//! whichever layer brought it: a misspelt limit must not be a limit that is silently absent.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use secrecy::SecretString;
+use serde::Deserialize;
+use sessile_actors::limits::Limits;
+
+mod error;
+mod layers;
+mod text;
+mod validate;
+
+pub use error::ConfigError;
+
+/// Where the settings come from, lowest layer first. The defaults lie below all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The file of `--config`.
+    pub file: Option<PathBuf>,
+    /// The environment; variables that don't begin with `SESSILE__` are ignored.
+    pub env: Vec<(OsString, OsString)>,
+    /// The flags, in the order in which they were given: the last one wins.
+    pub flags: Vec<Flag>,
+}
+
+/// One setting of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// How the operator wrote it, for messages: `--listen`.
+    pub name: &'static str,
+    /// The key it sets, dotted: `server.listen`.
+    pub key: String,
+    /// The value as text.
+    pub value: String,
+}
+
+/// The whole configuration. `config/default.toml` explains each key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The listener and who may talk to it.
+    pub server: Server,
+    /// Where everything that outlives the process is kept.
+    pub data_dir: PathBuf,
+    /// The event journal.
+    pub journal: Journal,
+    /// Who users are.
+    pub auth: Auth,
+    /// Which agents answer, and how long they may go on.
+    pub agents: Agents,
+    /// The language models.
+    pub models: Models,
+    /// What is logged, and how.
+    pub log: Log,
+    /// The runtime's bounds.
+    pub limits: Limits,
+}
+
+/// The listener and who may talk to it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The address to listen on.
+    #[serde(deserialize_with = "text::address")]
+    pub listen: SocketAddr,
+    /// Host names that clients use, besides loopback names and the listen address.
+    pub public_hosts: Vec<String>,
+    /// The address that browsers see, where a proxy ends TLS in front of us.
+    #[serde(deserialize_with = "text::optional")]
+    pub public_url: Option<String>,
+    /// Origins of pages, besides our own, that may open sessions.
+    pub allowed_origins: Vec<String>,
+    /// Whether credentials may cross the network without TLS.
+    pub allow_plain_text: bool,
+    /// Threads that run sessions; none: one per core.
+    #[serde(deserialize_with = "text::count_or_auto")]
+    pub shards: Option<usize>,
+    /// Sockets open at once.
+    pub max_connections: usize,
+    /// How long a client may take to send the head of a request.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
+}
+
+/// The event journal.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// Where events are kept.
+    #[serde(deserialize_with = "text::choice")]
+    pub kind: JournalKind,
+}
+
+/// Where events are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum JournalKind {
+    /// In memory: lost with the process.
+    Memory,
+    /// In a SQLite file in the data directory.
+    Sqlite,
+}
+
+/// Who users are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// How a user proves who they are.
+    #[serde(deserialize_with = "text::choice")]
+    pub mode: AuthMode,
+    /// What `iss` of a token must be.
+    #[serde(deserialize_with = "text::optional")]
+    pub issuer: Option<String>,
+    /// What `aud` of a token must contain.
+    #[serde(deserialize_with = "text::optional")]
+    pub audience: Option<String>,
+    /// The keys that tokens may be signed with.
+    pub keys: Vec<Key>,
+    /// How far the token issuer's clock may be off.
+    #[serde(with = "humantime_serde")]
+    pub leeway: Duration,
+    /// How long a guest is remembered.
+    #[serde(with = "humantime_serde")]
+    pub guest_ttl: Duration,
+    /// How long a ticket can be redeemed.
+    #[serde(with = "humantime_serde")]
+    pub ticket_ttl: Duration,
+    /// Tickets that wait to be redeemed, over all users.
+    pub tickets: usize,
+}
+
+/// How a user proves who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    /// They don't: everybody is a guest, known by a cookie.
+    Guest,
+    /// By a JWT that one of `auth.keys` signed.
+    Jwt,
+}
+
+/// A key that tokens may be signed with. It is good for its own algorithm only.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The name by which a token's header picks it.
+    pub kid: Option<String>,
+    /// What it signs with.
+    #[serde(deserialize_with = "text::choice")]
+    pub algorithm: KeyAlgorithm,
+    /// The shared secret itself (HS256).
+    pub secret: Option<SecretString>,
+    /// A file that holds the shared secret (HS256).
+    pub secret_file: Option<PathBuf>,
+    /// A PEM file that holds the public key (RS256, ES256).
+    pub public_key_file: Option<PathBuf>,
+}
+
+/// The algorithms that a token may be signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+pub enum KeyAlgorithm {
+    /// HMAC with SHA-256 and a shared secret.
+    HS256,
+    /// RSA PKCS#1 v1.5 with SHA-256.
+    RS256,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+}
+
+/// Which agents answer, and how long they may go on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agents {
+    /// The agent that answers where a message names none.
+    pub default: String,
+    /// Model calls of one run.
+    pub step_limit: u32,
+}
+
+/// The language models.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// A file with the scripted model's answers; none: those that are built in.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub scripted_file: Option<PathBuf>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The shape of a line.
+    #[serde(deserialize_with = "text::choice")]
+    pub format: LogFormat,
+    /// Which lines: directives of tracing's `EnvFilter`.
+    pub filter: String,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Pretty on a terminal, else JSON.
+    Auto,
+    /// For a person.
+    Pretty,
+    /// For a machine.
+    Json,
+}
+
+impl Config {
+    /// Puts the layers together and checks the result.
+    ///
+    /// # Errors
+    /// Each [`ConfigError`] names the layer and the key, and says what to set instead.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let layers = layers::gather(sources)?;
+        let config = layers.merge()?;
+        validate::check(&config, &layers)?;
+        Ok(config)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::load(&Sources::default()).expect("the embedded defaults load: a test of this file proves it")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! What the values must satisfy together: bounds above zero, and no user reachable from the network without proof of who
+//! they are or without TLS.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::layers::Layers;
+use super::{AuthMode, Config, ConfigError, Key, KeyAlgorithm};
+use crate::http::auth::jwt::SECRET_MIN_BYTES;
+use crate::http::auth::origin::{HostName, Origin};
+use crate::telemetry;
+
+/// The largest `auth.leeway`: clocks that are kept at all differ by less.
+const LEEWAY_MAX: Duration = Duration::from_secs(300);
+
+/// Checks what single values can't say.
+pub(super) fn check(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
+    above_zero(config, layers)?;
+    in_step(config, layers)?;
+    readable(config, layers)?;
+    keys(config, layers)?;
+    tokens(config)?;
+    network(config)
+}
+
+/// A bound of zero lets nothing through; only the leeway may be zero.
+fn above_zero(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
+    let zero = |key: &str| {
+        Err(ConfigError::Zero {
+            layer: layers.origin(key),
+            key: key.to_owned(),
+        })
+    };
+    let counts = [
+        ("server.max_connections", config.server.max_connections),
+        ("auth.tickets", config.auth.tickets),
+        ("agents.step_limit", config.agents.step_limit as usize),
+    ];
+    if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+        return zero(key);
+    }
+    let times = [
+        ("server.request_timeout", config.server.request_timeout),
+        ("auth.guest_ttl", config.auth.guest_ttl),
+        ("auth.ticket_ttl", config.auth.ticket_ttl),
+    ];
+    if let Some((key, _)) = times.into_iter().find(|(_, time)| *time == Duration::ZERO) {
+        return zero(key);
+    }
+    // By way of their serialized form, so that a limit which is added tomorrow is checked too.
+    let limits = serde_json::to_value(&config.limits).unwrap_or_default();
+    let is_zero = |value: &serde_json::Value| value.as_u64() == Some(0) || value.as_str() == Some("0s");
+    match limits
+        .as_object()
+        .into_iter()
+        .flatten()
+        .find(|(_, value)| is_zero(value))
+    {
+        Some((name, _)) => zero(&format!("limits.{name}")),
+        None => Ok(()),
+    }
+}
+
+/// A bound that lies within another one must not be the larger; the leeway lies within a token's life.
+fn in_step(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
+    if config.auth.leeway > LEEWAY_MAX {
+        let problem = "it is above 5m, and expired tokens would live on: mend the clocks instead".to_owned();
+        return Err(ConfigError::Invalid {
+            layer: layers.origin("auth.leeway"),
+            key: "auth.leeway".into(),
+            problem,
+        });
+    }
+    let limits = &config.limits;
+    let pairs = [
+        (
+            "limits.frame_bytes",
+            limits.frame_bytes,
+            "limits.message_bytes",
+            limits.message_bytes,
+        ),
+        (
+            "limits.history_page",
+            limits.history_page,
+            "limits.history_page_max",
+            limits.history_page_max,
+        ),
+        (
+            "limits.custom_event_bytes",
+            limits.custom_event_bytes,
+            "limits.outbox_bytes",
+            limits.outbox_bytes,
+        ),
+        (
+            "limits.text_flush_bytes",
+            limits.text_flush_bytes,
+            "limits.outbox_bytes",
+            limits.outbox_bytes,
+        ),
+    ];
+    for (key, inner, outer_key, outer) in pairs {
+        if inner > outer {
+            let problem = format!("{inner} is above {outer_key}, which is {outer}: lower it or raise {outer_key}");
+            return Err(ConfigError::Invalid {
+                layer: layers.origin(key),
+                key: key.to_owned(),
+                problem,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Texts that are read again where they are used: hosts, origins, log directives.
+fn readable(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
+    let invalid = |key: &str, problem: String| ConfigError::Invalid {
+        layer: layers.origin(key),
+        key: key.to_owned(),
+        problem,
+    };
+    for host in &config.server.public_hosts {
+        host.parse::<HostName>()
+            .map_err(|error| invalid("server.public_hosts", error.to_string()))?;
+    }
+    for origin in &config.server.allowed_origins {
+        origin
+            .parse::<Origin>()
+            .map_err(|error| invalid("server.allowed_origins", error.to_string()))?;
+    }
+    if let Some(url) = &config.server.public_url {
+        let origin = url
+            .parse::<Origin>()
+            .map_err(|error| invalid("server.public_url", error.to_string()))?;
+        if !matches!(origin.scheme(), "http" | "https") {
+            let problem = format!("{url:?} must begin with https:// or http://");
+            return Err(invalid("server.public_url", problem));
+        }
+    }
+    if config.data_dir.as_os_str().is_empty() {
+        return Err(invalid(
+            "data_dir",
+            "it is empty: name a directory such as \"./data\"".into(),
+        ));
+    }
+    if config.agents.default.is_empty() {
+        return Err(invalid(
+            "agents.default",
+            "it is empty: name an agent such as \"assistant\"".into(),
+        ));
+    }
+    telemetry::check_filter(&config.log.filter).map_err(|error| invalid("log.filter", error.to_string()))
+}
+
+fn keys(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
+    let keys = &config.auth.keys;
+    for (index, key) in keys.iter().enumerate() {
+        let twice = key.kid.is_some() && keys[..index].iter().any(|other| other.kid == key.kid);
+        let problem = if twice {
+            Some("another key has the same kid: name each differently")
+        } else {
+            fault(key)
+        };
+        if let Some(problem) = problem {
+            return Err(ConfigError::BadKey {
+                index,
+                layer: layers.origin("auth.keys"),
+                problem,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a key by itself. Its files are read when the server starts.
+fn fault(key: &Key) -> Option<&'static str> {
+    let set = |path: &Option<PathBuf>| path.is_some();
+    match key.algorithm {
+        KeyAlgorithm::HS256 if set(&key.public_key_file) => {
+            Some("HS256 takes no public_key_file: set secret_file, or algorithm = \"RS256\" or \"ES256\"")
+        }
+        KeyAlgorithm::HS256 if key.secret.is_some() == set(&key.secret_file) => {
+            Some("HS256 takes one of secret_file and secret: set exactly one")
+        }
+        KeyAlgorithm::HS256 => {
+            let short = |text: &str| text.len() < SECRET_MIN_BYTES;
+            let secret = key.secret.as_ref().is_some_and(|secret| short(secret.expose_secret()));
+            secret.then_some("its secret is shorter than 32 bytes: make one with `openssl rand -base64 32`")
+        }
+        KeyAlgorithm::RS256 | KeyAlgorithm::ES256 if key.secret.is_some() || set(&key.secret_file) => {
+            Some("RS256 and ES256 take no secret: set public_key_file alone")
+        }
+        KeyAlgorithm::RS256 | KeyAlgorithm::ES256 => (!set(&key.public_key_file))
+            .then_some("RS256 and ES256 need the public key: set public_key_file to a PEM file"),
+    }
+}
+
+fn tokens(config: &Config) -> Result<(), ConfigError> {
+    let auth = &config.auth;
+    if auth.mode != AuthMode::Jwt {
+        return Ok(());
+    }
+    let missing = if auth.keys.is_empty() {
+        (
+            "auth.keys",
+            "add a key such as { algorithm = \"HS256\", secret_file = \"jwt.key\" }",
+        )
+    } else if auth.issuer.is_none() {
+        ("auth.issuer", "set it to the iss claim of your tokens")
+    } else if auth.audience.is_none() {
+        ("auth.audience", "set it to the aud claim of your tokens")
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::JwtIncomplete {
+        missing: missing.0,
+        hint: missing.1,
+    })
+}
+
+/// What the network can reach needs proof of identity, and TLS for that proof.
+fn network(config: &Config) -> Result<(), ConfigError> {
+    let listen = config.server.listen;
+    if listen.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    if config.auth.mode == AuthMode::Guest {
+        return Err(ConfigError::GuestsOnTheNetwork { listen });
+    }
+    let https = config
+        .server
+        .public_url
+        .as_ref()
+        .is_some_and(|url| url.to_lowercase().starts_with("https://"));
+    if !https && !config.server.allow_plain_text {
+        return Err(ConfigError::PlainTextOnTheNetwork { listen });
+    }
+    Ok(())
+}
