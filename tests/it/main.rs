@@ -1,2 +1,8 @@
-#[test]
-fn it() {}
+//! The promises of Sessile, a module each.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test a panic is the answer, and its line says which"
+)]
+
+mod store;

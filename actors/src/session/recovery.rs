@@ -117,7 +117,10 @@ mod tests {
             ..run()
         });
         let line: Vec<_> = records.iter().map(|record| (record.seq.0, record.kind)).collect();
-        assert_eq!(line, [(8, "tool_completed"), (9, "tool_completed"), (10, "agent_death")]);
+        assert_eq!(
+            line,
+            [(8, "tool_completed"), (9, "tool_completed"), (10, "agent_death")]
+        );
     }
 
     #[test]

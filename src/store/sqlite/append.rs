@@ -18,8 +18,7 @@ const ADVANCE: &str = "UPDATE session SET last_seq = ? WHERE id = ? AND user_id 
 
 const WHERE_IT_STANDS: &str = "SELECT fence, last_seq FROM session WHERE id = ? AND user_id = ?";
 
-const INSERT_1: &str =
-    "INSERT INTO event (session_id, seq, run_id, thread_id, kind, body) VALUES (?, ?, ?, ?, ?, ?)";
+const INSERT_1: &str = "INSERT INTO event (session_id, seq, run_id, thread_id, kind, body) VALUES (?, ?, ?, ?, ?, ?)";
 
 /// Events of one statement: each statement is a trip to the connection's thread, which costs more than its rows.
 const ROWS: usize = 8;

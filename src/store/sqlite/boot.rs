@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::Connection as _;
 use tracing::info;
 use uuid::Uuid;
 

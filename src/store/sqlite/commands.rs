@@ -116,7 +116,11 @@ impl Caller<'_> {
     }
 
     async fn insert_run(&self, db: &mut SqliteConnection, accept: &Accept) -> Result<(), sqlx::Error> {
-        let state = if accept.start { RunState::Running } else { RunState::Queued };
+        let state = if accept.start {
+            RunState::Running
+        } else {
+            RunState::Queued
+        };
         sqlx::query(INSERT_RUN)
             .bind(accept.run_id.as_uuid())
             .bind(self.user().as_str())
@@ -271,11 +275,7 @@ impl Caller<'_> {
     }
 
     /// The answer to a frame that was taken before.
-    async fn repeated(
-        &self,
-        db: &mut SqliteConnection,
-        asked: Idempotency,
-    ) -> Result<Option<StoreReply>, sqlx::Error> {
+    async fn repeated(&self, db: &mut SqliteConnection, asked: Idempotency) -> Result<Option<StoreReply>, sqlx::Error> {
         let row = sqlx::query(REPEATED)
             .bind(self.user().as_str())
             .bind(asked.message_id.as_uuid())

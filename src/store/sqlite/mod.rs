@@ -15,7 +15,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
 use sessile_actors::context::SessionContext;
@@ -159,9 +159,17 @@ impl SqliteStore {
 
     /// Queues a job at once, in the caller's order; where the queue is full it waits there without its caller.
     fn enqueue(&self, job: Job) {
-        if let Err(TrySendError::Full(job)) = self.jobs.try_send(job) {
-            let jobs = self.jobs.clone();
-            self.runtime.spawn(async move { jobs.send(job).await });
+        match self.jobs.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Closed(late)) => late.refuse(),
+            Err(TrySendError::Full(job)) => {
+                let jobs = self.jobs.clone();
+                self.runtime.spawn(async move {
+                    if let Err(SendError(late)) = jobs.send(job).await {
+                        late.refuse();
+                    }
+                });
+            }
         }
     }
 
@@ -208,7 +216,12 @@ fn lock(dir: &Path, file: &Path) -> Result<File, OpenError> {
     };
     std::fs::create_dir_all(dir).map_err(unusable)?;
     let mut options = File::options();
-    let lock = options.create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    let lock = options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(unusable)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse {

@@ -55,7 +55,12 @@ impl NoteStore for SqliteStore {
             text,
             at: SystemTime::now(),
         });
-        async move { written.await.map_err(|error| NoteError::Unavailable(error.to_string()))? }.boxed()
+        async move {
+            written
+                .await
+                .map_err(|error| NoteError::Unavailable(error.to_string()))?
+        }
+        .boxed()
     }
 
     fn list(&self, user: &UserId, limit: usize) -> BoxFuture<'static, Result<Vec<Note>, NoteError>> {

@@ -60,8 +60,7 @@ impl ThreadStore for SqliteStore {
         session: Option<SessionId>,
         page: HistoryPage,
     ) -> BoxFuture<'static, Result<History, StoreError>> {
-        let history =
-            self.read(move |db| async move { read::history(db, &user, thread, session, page).await }.boxed());
+        let history = self.read(move |db| async move { read::history(db, &user, thread, session, page).await }.boxed());
         async move { history.await.map_err(StoreError::Unavailable)? }.boxed()
     }
 
@@ -108,6 +107,11 @@ impl SqliteStore {
         work: impl Work<Output = Result<T, StoreError>>,
     ) -> BoxFuture<'static, Result<T, StoreError>> {
         let changed = self.write(work);
-        async move { changed.await.map_err(|error| StoreError::Unavailable(error.to_string()))? }.boxed()
+        async move {
+            changed
+                .await
+                .map_err(|error| StoreError::Unavailable(error.to_string()))?
+        }
+        .boxed()
     }
 }

@@ -248,11 +248,7 @@ async fn active_runs(
     Ok(runs)
 }
 
-async fn queued(
-    db: &mut SqliteConnection,
-    user: &UserId,
-    thread: ThreadId,
-) -> Result<Vec<QueuedMessage>, sqlx::Error> {
+async fn queued(db: &mut SqliteConnection, user: &UserId, thread: ThreadId) -> Result<Vec<QueuedMessage>, sqlx::Error> {
     let found = sqlx::query(QUEUED).bind(user.as_str()).bind(thread.as_uuid());
     let found = found.fetch_all(db).await?;
     found

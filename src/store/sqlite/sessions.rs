@@ -90,7 +90,10 @@ impl Work for ReviveSession {
 }
 
 /// The session's runs that have not ended, oldest first.
-pub(super) async fn open_runs(db: &mut SqliteConnection, session: &SessionContext) -> Result<Vec<StoredRun>, sqlx::Error> {
+pub(super) async fn open_runs(
+    db: &mut SqliteConnection,
+    session: &SessionContext,
+) -> Result<Vec<StoredRun>, sqlx::Error> {
     let found = sqlx::query(OPEN_RUNS)
         .bind(session.session().as_uuid())
         .bind(session.user().as_str())

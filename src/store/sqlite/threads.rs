@@ -134,7 +134,11 @@ pub(super) async fn active_run(
 /// Takes the thread, its messages, its queued runs and the bodies of its events; the events keep their `seq`.
 pub(super) async fn erase(db: &mut SqliteConnection, user: &UserId, id: ThreadId) -> Result<(), sqlx::Error> {
     let (user, thread) = (user.as_str(), id.as_uuid());
-    let sessions = sqlx::query(SESSIONS).bind(user).bind(thread).fetch_all(&mut *db).await?;
+    let sessions = sqlx::query(SESSIONS)
+        .bind(user)
+        .bind(thread)
+        .fetch_all(&mut *db)
+        .await?;
     for session in &sessions {
         let session_id: SessionId = rows::id(session, "session_id")?;
         sqlx::query(ERASE_BODIES)

@@ -55,7 +55,10 @@ impl State {
         }
         let place = (caller.user().clone(), accept.thread_id);
         let known = self.thread(caller.user(), accept.thread_id).is_some();
-        let foreign = self.owners.get(&accept.thread_id).is_some_and(|owner| owner != caller.user());
+        let foreign = self
+            .owners
+            .get(&accept.thread_id)
+            .is_some_and(|owner| owner != caller.user());
         if foreign || (!known && accept.create_thread.is_none()) {
             return StoreReply::NotFound;
         }
@@ -85,8 +88,15 @@ impl State {
             agent: accept.agent,
             content: accept.content,
             metadata: accept.metadata,
-            state: if accept.start { RunState::Running } else { RunState::Queued },
-            first_seq: self.session(caller.session).map(SessionRow::last_seq).unwrap_or_default(),
+            state: if accept.start {
+                RunState::Running
+            } else {
+                RunState::Queued
+            },
+            first_seq: self
+                .session(caller.session)
+                .map(SessionRow::last_seq)
+                .unwrap_or_default(),
         };
         self.runs.entry(caller.user().clone()).or_default().push(run);
         self.remember(caller.user(), accept.idempotency, accept.thread_id, Some(accept.run_id));
@@ -103,7 +113,10 @@ impl State {
         if let Some(refusal) = self.refuse_start(caller, thread) {
             return refusal;
         }
-        let first_seq = self.session(caller.session).map(SessionRow::last_seq).unwrap_or_default();
+        let first_seq = self
+            .session(caller.session)
+            .map(SessionRow::last_seq)
+            .unwrap_or_default();
         let runs = self.runs.entry(caller.user().clone()).or_default();
         if let Some(run) = runs.iter_mut().find(|run| run.id == id) {
             run.state = RunState::Running;
@@ -139,7 +152,11 @@ impl State {
             return reply;
         }
         let current = self.session(caller.session).map(|session| session.thread);
-        if current == Some(id) { done("") } else { StoreReply::NotFound }
+        if current == Some(id) {
+            done("")
+        } else {
+            StoreReply::NotFound
+        }
     }
 
     fn rename_thread(&mut self, caller: &Caller<'_>, asked: Idempotency, id: ThreadId, name: String) -> StoreReply {

@@ -4,9 +4,7 @@ use crate::context::SessionContext;
 use crate::ids::{MessageId, RunId, Seq, SessionId, ThreadId, UserId};
 use crate::infra::journal::{EventPage, HistoryPage, JournalError, ReadLimit, StoreError, StoredEvent, ThreadPage};
 use crate::protocol::client::Page;
-use crate::protocol::server::{
-    ActiveRun, History, HistoryMessage, QueuedMessage, RunState, is_terminal_kind, rfc3339,
-};
+use crate::protocol::server::{ActiveRun, History, HistoryMessage, QueuedMessage, RunState, is_terminal_kind, rfc3339};
 
 use super::state::{MessageRow, RunRow, SessionRow, State};
 

@@ -282,23 +282,13 @@ impl State {
         self.threads.get_mut(user)?.get_mut(&id)
     }
 
-    pub(super) fn create(
-        &mut self,
-        user: &UserId,
-        name: String,
-        at: SystemTime,
-    ) -> Result<ThreadSummary, StoreError> {
+    pub(super) fn create(&mut self, user: &UserId, name: String, at: SystemTime) -> Result<ThreadSummary, StoreError> {
         let id = ThreadId::mint();
         self.create_thread(user, id, name, at);
         self.summary(user, id).ok_or(StoreError::NotFound)
     }
 
-    pub(super) fn rename(
-        &mut self,
-        user: &UserId,
-        id: ThreadId,
-        name: String,
-    ) -> Result<ThreadSummary, StoreError> {
+    pub(super) fn rename(&mut self, user: &UserId, id: ThreadId, name: String) -> Result<ThreadSummary, StoreError> {
         if let Some(thread) = self.thread_mut(user, id) {
             thread.name = name;
         }
