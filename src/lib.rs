@@ -5,5 +5,6 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod models;
+pub mod store;
 pub mod telemetry;
 pub mod tools;

@@ -133,7 +133,8 @@ mod tests {
     use sessile_actors::session::run::ToolReply;
 
     use crate::models::OfflineModel;
-    use crate::tools::doubles::{NoteShelf, call_as};
+    use crate::store::MemoryNotes;
+    use crate::tools::doubles::call_as;
 
     #[tokio::test]
     async fn a_stream_that_stops_without_an_end_is_broken() {
@@ -144,7 +145,7 @@ mod tests {
 
     /// Plays a run without a session: what it said, with the real model, conversation and tools.
     async fn played(message: &str, step_limit: u32) -> Result<String, AgentError> {
-        let tools = crate::tools::all(Arc::new(NoteShelf::default())).freeze().unwrap();
+        let tools = crate::tools::all(Arc::new(MemoryNotes::start())).freeze().unwrap();
         let model = OfflineModel::new(Duration::ZERO);
         let mut conversation = Conversation::new(Vec::new(), message);
         let mut said = String::new();
@@ -183,7 +184,7 @@ mod tests {
     async fn the_offline_model_and_the_tools_answer_together() {
         let message = "My name is Ada and what is 12 * (3+4)? What is 1/0? Remember that it rains. List my notes.";
         let told = "Nice to meet you, Ada.\n\n12 * (3 + 4) = 84.\nThe tool `calculator` failed: it divides by zero.\n\
-                    Noted as number 1: “it rains”.\nYour notes, newest first:\n- it rains";
+                    Noted: “it rains”.\nYour notes, newest first:\n- it rains";
         assert_eq!(played(message, 2).await.as_deref(), Ok(told));
         assert_eq!(played(message, 1).await, Err(over_the_limit(1)));
     }

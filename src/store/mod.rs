@@ -17,7 +17,7 @@ pub const NOTES_PER_USER: usize = 1_000;
 pub const NOTE_BYTES: usize = 4 * 1024;
 
 /// A note that a user's agent took.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Note {
     /// Names it.
     pub id: Uuid,

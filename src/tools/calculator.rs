@@ -229,7 +229,6 @@ mod tests {
         for expression in [
             "",
             "2 +",
-            "2 + 3)",
             "{x}",
             "x + 1",
             "rm(1)",

@@ -8,15 +8,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sessile_actors::infra::{ToolClassRegistry, ToolError, ToolRegistryBuilder};
 
+use crate::store::NoteStore;
+
 pub mod calculator;
 pub mod current_time;
 #[cfg(test)]
 pub(crate) mod doubles;
-pub mod note_store;
 pub mod notes;
 pub mod text_stats;
-
-pub use note_store::{Note, NoteError, NoteStore};
 
 /// All tools, not yet frozen.
 #[must_use]
@@ -42,9 +41,9 @@ fn arguments<A: DeserializeOwned>(arguments: Value) -> Result<A, ToolError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn all_tools_freeze_and_none_takes_a_field_that_it_did_not_declare() {
-        let tools = all(Arc::new(doubles::NoteShelf::default())).freeze().unwrap();
+    #[tokio::test]
+    async fn all_tools_freeze_and_none_takes_a_field_that_it_did_not_declare() {
+        let tools = all(Arc::new(crate::store::MemoryNotes::start())).freeze().unwrap();
         let names: Vec<_> = tools.specs().map(|spec| spec.name.as_str()).collect();
         assert_eq!(names, ["calculator", "current_time", "notes", "text_stats"]);
         for spec in tools.specs() {

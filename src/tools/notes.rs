@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sessile_actors::infra::{Tool, ToolContext, ToolError, ToolSpec};
 
-use super::note_store::{NoteError, NoteStore};
+use crate::store::{NoteError, NoteStore};
 
 /// The name that models and agents call it by.
 pub const NAME: &str = "notes";
 
 /// How many notes a call returns; beyond it the newest ones. A page for reading, and far below the cap of a tool's output.
-const PAGE_NOTES: u32 = 20;
+const PAGE_NOTES: usize = 20;
 
 /// What may be done with notes.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -24,7 +24,7 @@ enum Action {
     Write,
     /// Read the newest notes.
     List,
-    /// Read the notes that contain `query`.
+    /// Read the notes that hold every word of `query`.
     Search,
 }
 
@@ -76,20 +76,17 @@ impl Tool for Notes {
         match action {
             Action::Write => {
                 let text = given(text, "text", "write")?;
-                let id = self.store.write(user, text.clone()).await.map_err(failed)?;
+                let id = self.store.write(&user, text.clone()).await.map_err(failed)?;
                 Ok(json!({ "id": id, "text": text }))
             }
             Action::List => {
-                let notes = self.store.list(user, PAGE_NOTES).await.map_err(failed)?;
+                let notes = self.store.list(&user, PAGE_NOTES).await.map_err(failed)?;
                 Ok(json!({ "notes": notes }))
             }
             Action::Search => {
                 let query = given(query, "query", "search")?;
-                let notes = self
-                    .store
-                    .search(user, query.clone(), PAGE_NOTES)
-                    .await
-                    .map_err(failed)?;
+                let words = query.split_whitespace().map(str::to_owned).collect();
+                let notes = self.store.search(&user, words, PAGE_NOTES).await.map_err(failed)?;
                 Ok(json!({ "query": query, "notes": notes }))
             }
         }
@@ -106,27 +103,32 @@ fn given(value: Option<String>, field: &str, action: &str) -> Result<String, Too
 }
 
 fn failed(error: NoteError) -> ToolError {
-    ToolError::Failed(error.to_string())
+    ToolError::Failed(match error {
+        NoteError::Unavailable(_) => "notes can't be reached now; try again later".to_owned(),
+        told @ (NoteError::TooLong { .. } | NoteError::TooMany) => told.to_string(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::doubles::{NoteShelf, call_as, frozen};
+    use crate::store::MemoryNotes;
+    use crate::tools::doubles::{call_as, frozen};
 
     fn notes() -> Notes {
-        Notes::new(Arc::new(NoteShelf::default()))
+        Notes::new(Arc::new(MemoryNotes::start()))
     }
 
     #[tokio::test]
     async fn a_written_note_is_listed_and_found() {
         let notes = notes();
         let written = call_as("ada", &notes, json!({"action": "write", "text": " buy Milk "})).await;
-        assert_eq!(written, Ok(json!({"id": 1, "text": "buy Milk"})));
+        let written = written.unwrap();
+        assert_eq!(written["text"], "buy Milk");
         let listed = call_as("ada", &notes, json!({"action": "list"})).await.unwrap();
         assert_eq!(listed["notes"][0]["text"], "buy Milk");
         let found = call_as("ada", &notes, json!({"action": "search", "query": "milk"})).await;
-        assert_eq!(found.unwrap()["notes"][0]["id"], 1);
+        assert_eq!(found.unwrap()["notes"][0]["id"], written["id"]);
     }
 
     #[tokio::test]
@@ -152,14 +154,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_store_is_told_plainly() {
-        let notes = Notes::new(Arc::new(NoteShelf::holding(0)));
-        let answer = call_as("ada", &notes, json!({"action": "write", "text": "one"})).await;
-        let told = "there are 0 notes already, and no more are kept";
-        assert_eq!(answer, Err(ToolError::Failed(told.to_owned())));
+        let notes = notes();
+        for _ in 0..crate::store::NOTES_PER_USER {
+            call_as("ada", &notes, json!({"action": "write", "text": "x"}))
+                .await
+                .unwrap();
+        }
+        let answer = call_as("ada", &notes, json!({"action": "write", "text": "one more"})).await;
+        assert!(matches!(answer, Err(ToolError::Failed(why)) if why.contains("at most 1000 notes")));
     }
 
-    #[test]
-    fn the_schema_rejects_a_user_and_other_extra_fields() {
+    #[tokio::test]
+    async fn the_schema_rejects_a_user_and_other_extra_fields() {
         let tools = frozen(notes());
         let class = tools.get(NAME).unwrap();
         assert_eq!(class.validate(&json!({"action": "list"})), Ok(()));

@@ -1,3 +1,9 @@
-//! One test binary, a module per promise.
+//! The promises of Sessile, a module each.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test a panic is the answer, and its line says which"
+)]
 
 mod lifecycle;
+mod store;

@@ -260,7 +260,7 @@ fn told_time(result: &Value) -> Option<String> {
 
 fn noted(result: &Value) -> Option<String> {
     if let Some(text) = result["text"].as_str() {
-        return Some(format!("Noted as number {}: “{text}”.", result["id"].as_i64()?));
+        return Some(format!("Noted: “{text}”."));
     }
     let notes = result["notes"].as_array()?;
     let about = result["query"]
@@ -295,11 +295,11 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::tools::doubles::NoteShelf;
+    use crate::store::MemoryNotes;
 
     fn asked_after(mut messages: Vec<ChatMessage>, message: &str) -> ModelRequest {
         messages.push(ChatMessage::User(message.to_owned()));
-        let tools = crate::tools::all(Arc::new(NoteShelf::default())).freeze().unwrap();
+        let tools = crate::tools::all(Arc::new(MemoryNotes::start())).freeze().unwrap();
         ModelRequest {
             system: String::new(),
             messages,
@@ -324,9 +324,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn each_wish_calls_its_tool_with_arguments_that_the_schema_takes() {
-        let tools = crate::tools::all(Arc::new(NoteShelf::default())).freeze().unwrap();
+    #[tokio::test]
+    async fn each_wish_calls_its_tool_with_arguments_that_the_schema_takes() {
+        let tools = crate::tools::all(Arc::new(MemoryNotes::start())).freeze().unwrap();
         for (message, tool, arguments) in [
             (
                 "what is 12 * (3+4)?",
@@ -362,8 +362,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn several_wishes_make_several_calls_each_with_an_id_of_its_own() {
+    #[tokio::test]
+    async fn several_wishes_make_several_calls_each_with_an_id_of_its_own() {
         let earlier = to(&asked("what is 1+1?")).calls;
         let earlier = ChatMessage::Assistant {
             text: String::new(),
@@ -378,8 +378,8 @@ mod tests {
         assert_eq!(calls, [("call_2", "calculator"), ("call_3", "current_time")]);
     }
 
-    #[test]
-    fn a_tool_that_is_not_in_the_request_is_not_called_and_that_is_said() {
+    #[tokio::test]
+    async fn a_tool_that_is_not_in_the_request_is_not_called_and_that_is_said() {
         let mut request = asked("what time is it?");
         request.tools.retain(|tool| tool.name != current_time::NAME);
         let answer = to(&request);
@@ -390,8 +390,8 @@ mod tests {
         assert!(to(&request).text.contains("no tools"));
     }
 
-    #[test]
-    fn it_says_that_it_is_a_stand_in_when_asked_and_when_it_cannot_help() {
+    #[tokio::test]
+    async fn it_says_that_it_is_a_stand_in_when_asked_and_when_it_cannot_help() {
         for message in [
             "who are you?",
             "are you an AI?",
@@ -410,8 +410,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_topic_that_it_has_no_rule_for_is_echoed_briefly() {
+    #[tokio::test]
+    async fn a_topic_that_it_has_no_rule_for_is_echoed_briefly() {
         let short = to(&asked("why is the sky blue?"));
         assert!(short.text.contains("“why is the sky blue?”"), "{}", short.text);
         let long = to(&asked(&"ö".repeat(10_000)));
@@ -422,15 +422,15 @@ mod tests {
         );
     }
 
-    #[test]
-    fn it_knows_the_name_that_was_told_last_and_none_that_was_not() {
+    #[tokio::test]
+    async fn it_knows_the_name_that_was_told_last_and_none_that_was_not() {
         let told = vec![user("hi, my name is Ada"), user("No: call me Grace.")];
         assert!(to(&asked_after(told, "what is my name?")).text.contains("Grace"));
         assert!(to(&asked("what is my name?")).text.contains("have not told me"));
     }
 
-    #[test]
-    fn results_are_told_in_words() {
+    #[tokio::test]
+    async fn results_are_told_in_words() {
         let note = |text: &str| json!({"id": 1, "text": text, "created_at": "2026-11-20T12:00:00Z"});
         for (tool, content, told) in [
             (
@@ -448,7 +448,7 @@ mod tests {
                 json!({"time": "2026-11-20T22:30:05Z", "weekday": "Friday", "unix": 0}),
                 "It is Friday, 2026-11-20, 22:30:05 in UTC. Name an offset such as UTC+2 for another clock.",
             ),
-            ("notes", json!({"id": 3, "text": "milk"}), "Noted as number 3: “milk”."),
+            ("notes", json!({"id": 3, "text": "milk"}), "Noted: “milk”."),
             ("notes", json!({"notes": []}), "You have no notes."),
             (
                 "notes",
@@ -474,8 +474,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_failure_is_told_plainly_beside_what_worked() {
+    #[tokio::test]
+    async fn a_failure_is_told_plainly_beside_what_worked() {
         let mut request = asked("what is 1/0 and what is 6*7?");
         request
             .messages

@@ -15,7 +15,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
 use sessile_actors::context::SessionContext;
@@ -43,6 +43,9 @@ const LOCK_FILE: &str = "sessile.lock";
 
 /// Readers at once. Beyond: a read waits. SQLite's readers share the disk and two cores: more of them only wait there.
 const READERS: u32 = 4;
+
+/// What is left of SQLite's own log after a checkpoint, in bytes: a burst does not hold the disk for good.
+const LOG_KEPT_BYTES: &str = "67108864";
 
 /// How long a statement waits for another's lock. Nobody else writes, so only a backup tool can make it wait.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,6 +115,7 @@ impl SqliteStore {
             // Measured: where commits are grouped, NORMAL is no faster and may lose the last of them with the power.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
+            .pragma("journal_size_limit", LOG_KEPT_BYTES)
             .foreign_keys(true);
         let mut connection = options.connect().await?;
         let epoch = boot::prepare(&mut connection, SystemTime::now()).await?;
@@ -159,9 +163,17 @@ impl SqliteStore {
 
     /// Queues a job at once, in the caller's order; where the queue is full it waits there without its caller.
     fn enqueue(&self, job: Job) {
-        if let Err(TrySendError::Full(job)) = self.jobs.try_send(job) {
-            let jobs = self.jobs.clone();
-            self.runtime.spawn(async move { jobs.send(job).await });
+        match self.jobs.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Closed(late)) => late.refuse(),
+            Err(TrySendError::Full(job)) => {
+                let jobs = self.jobs.clone();
+                self.runtime.spawn(async move {
+                    if let Err(SendError(late)) = jobs.send(job).await {
+                        late.refuse();
+                    }
+                });
+            }
         }
     }
 

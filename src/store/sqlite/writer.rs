@@ -48,6 +48,13 @@ impl Job {
         };
         (Self::Write(Box::new(pending)), outcome)
     }
+
+    /// Answers a job that comes after the end.
+    pub(super) fn refuse(self) {
+        if let Self::Write(late) = self {
+            late.failed(JournalError::Unavailable("the store is closed".to_owned()));
+        }
+    }
 }
 
 /// A work of any kind with the caller who waits for it.
@@ -116,13 +123,16 @@ impl Writer {
             for job in queued.drain(..) {
                 match job {
                     Job::Write(write) if close.is_none() => group.push(write),
-                    Job::Write(late) => late.failed(JournalError::Unavailable("the store is closed".to_owned())),
-                    Job::Close(done) => close = Some(done),
+                    Job::Close(done) if close.is_none() => close = Some(done),
+                    late @ (Job::Write(_) | Job::Close(_)) => late.refuse(),
                 }
             }
             self.write(group).await;
         }
-        drop(jobs);
+        jobs.close();
+        while let Some(late) = jobs.recv().await {
+            late.refuse();
+        }
         if let Some(connection) = self.connection.take()
             && let Err(error) = connection.close().await
         {
