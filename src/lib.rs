@@ -1,1 +1,2 @@
 //! Sessile.
+pub mod http;

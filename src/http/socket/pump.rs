@@ -1,0 +1,349 @@
+//! Moves the sink actor's bytes to the socket, and ends the socket: the one task of a connection.
+//!
+//! It polls the actor also while the socket can't be written, so that pushes, grants and closes get through behind a client
+//! that reads nothing. It knows where frames end: room goes back to the session as they finish, and a client that
+//! finishes none for too long is slow. There is one place that closes a connection: [`part`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_http::ws::{CloseReason, Codec, Message};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::Stream;
+use sessile_actors::protocol::CloseCode;
+use sessile_actors::session::sink::{SinkEnd, Window};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use tokio_util::codec::Encoder;
+
+use super::ledger::Ledger;
+use super::reader::Gate;
+
+/// How long the last bytes and the close frame may take. Beyond: the socket is cut.
+const LAST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to close its side, so that it reads our close frame instead of a reset.
+const LINGER: Duration = Duration::from_secs(1);
+/// What is read and thrown away meanwhile: about what the kernel may hold of a client that was sending. Beyond: cut.
+const LINGER_BYTES: usize = 256 * 1024;
+/// How much is thrown away at once.
+const DISCARD_BYTES: usize = 4 * 1024;
+/// Slices of one write. The codec coalesces a turn into one, so more than a few means that a client is slow.
+const SLICES: usize = 8;
+
+/// What the sink needs of a TCP stream.
+pub(super) trait Wire {
+    /// Whether reading would bring something.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Reads into the spare room of `buffer`.
+    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
+    /// Whether writing would take something.
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Writes what it takes.
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Shuts one side, or both.
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+}
+
+impl Wire for TcpStream {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_read_ready(self, cx)
+    }
+    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        self.try_read_buf(buffer)
+    }
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_write_ready(self, cx)
+    }
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_write_vectored(slices)
+    }
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        socket2::SockRef::from(self).shutdown(how)
+    }
+}
+
+/// Where a sink reports to.
+pub(super) trait Report {
+    /// There is room again.
+    fn ready(&self);
+    /// The socket is over. Called once.
+    fn closed(&self, end: SinkEnd);
+}
+
+/// What handle, actor and pump of one socket share. All three are on one thread.
+pub(super) struct Desk<R: Report> {
+    /// What is on its way out.
+    pub(super) ledger: RefCell<Ledger>,
+    /// Whether the client is read.
+    pub(super) gate: Rc<Gate>,
+    /// The session.
+    pub(super) report: R,
+    ending: RefCell<Option<Ending>>,
+    is_reported: Cell<bool>,
+}
+
+impl<R: Report> Desk<R> {
+    pub(super) fn new(window: Window, report: R) -> Self {
+        Self {
+            ledger: RefCell::new(Ledger::new(window)),
+            gate: Rc::new(Gate::new(window.inbound)),
+            report,
+            ending: RefCell::new(None),
+            is_reported: Cell::new(false),
+        }
+    }
+
+    /// Orders the end. The first order counts.
+    pub(super) fn end(&self, ending: Ending) {
+        self.ledger.borrow_mut().close();
+        self.ending.borrow_mut().get_or_insert(ending);
+    }
+
+    /// Tells the session that the socket is over, once.
+    fn report_closed(&self, end: SinkEnd) {
+        self.ledger.borrow_mut().close();
+        if !self.is_reported.replace(true) {
+            self.report.closed(end);
+        }
+    }
+}
+
+/// How a socket ends.
+#[derive(Debug)]
+pub(super) struct Ending {
+    /// The close frame; none where nobody would read it.
+    pub(super) close: Option<CloseReason>,
+    /// What the session is told.
+    pub(super) end: SinkEnd,
+}
+
+impl Ending {
+    /// Ends with a close frame of ours.
+    pub(super) fn with(code: &CloseCode, end: SinkEnd) -> Self {
+        Self::saying(code, code.reason().into_owned(), end)
+    }
+
+    /// The same, with a sentence of its own.
+    pub(super) fn saying(code: &CloseCode, reason: String, end: SinkEnd) -> Self {
+        Self {
+            close: Some((code.code().into(), reason).into()),
+            end,
+        }
+    }
+
+    /// Answers the client's close frame with the same one (RFC 6455, section 5.5.1).
+    pub(super) fn echo(close: Option<CloseReason>) -> Self {
+        // A close frame without a code is answered by one without.
+        Self {
+            close: Some(close.unwrap_or_else(|| CloseReason::from(actix_http::ws::CloseCode::Normal))),
+            end: SinkEnd::Client,
+        }
+    }
+
+    /// The connection is broken: there is nobody to tell.
+    pub(super) fn broken() -> Self {
+        Self {
+            close: None,
+            end: SinkEnd::Client,
+        }
+    }
+}
+
+/// Runs one connection from its first byte to its last. `actor` is the sink actor; dropping it ends the actor.
+pub(super) async fn run<W: Wire, R: Report, E>(
+    wire: Rc<W>,
+    desk: Rc<Desk<R>>,
+    actor: impl Stream<Item = Result<Bytes, E>>,
+    slow_after: Duration,
+) {
+    // Also where the actor panics: the session must hear that its socket is gone.
+    let _last_word = LastWord(Rc::clone(&desk));
+    let mut unsent = Unsent::default();
+    let ending = {
+        let mut actor = pin!(actor);
+        let mut patience = None;
+        poll_fn(|cx| turn(&*wire, &desk, actor.as_mut(), &mut unsent, &mut patience, slow_after, cx)).await
+    };
+    // Boxed: the task of a live socket keeps no room for its end.
+    Box::pin(part(wire, desk, unsent, ending)).await;
+}
+
+struct LastWord<R: Report>(Rc<Desk<R>>);
+
+impl<R: Report> Drop for LastWord<R> {
+    fn drop(&mut self) {
+        self.0.report_closed(SinkEnd::Client);
+    }
+}
+
+/// One turn: what the actor has, what the socket takes, what the session is to know.
+fn turn<W: Wire, R: Report, E>(
+    wire: &W,
+    desk: &Desk<R>,
+    mut actor: Pin<&mut impl Stream<Item = Result<Bytes, E>>>,
+    unsent: &mut Unsent,
+    patience: &mut Option<Pin<Box<Sleep>>>,
+    slow_after: Duration,
+    cx: &mut Context<'_>,
+) -> Poll<Ending> {
+    loop {
+        match actor.as_mut().poll_next(cx) {
+            Poll::Ready(Some(Ok(chunk))) => unsent.push(chunk),
+            Poll::Ready(Some(Err(_)) | None) => {
+                let ending = desk.ending.borrow_mut().take();
+                return Poll::Ready(ending.unwrap_or_else(|| Ending::with(&CloseCode::Resumable, SinkEnd::Ours)));
+            }
+            Poll::Pending => break,
+        }
+    }
+    let mut has_progress = false;
+    while !unsent.is_empty() {
+        match unsent.poll_write(wire, cx) {
+            Poll::Ready(Ok(written)) => {
+                let finished = desk.ledger.borrow_mut().wrote(written);
+                desk.gate.own_finished(finished.own);
+                has_progress |= finished.pushed + finished.own > 0;
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Ending::broken()),
+            Poll::Pending => break,
+        }
+    }
+    if desk.ledger.borrow_mut().take_ready() {
+        desk.report.ready();
+    }
+    if unsent.is_empty() {
+        *patience = None;
+        return Poll::Pending;
+    }
+    if has_progress {
+        *patience = None;
+    }
+    let sleep = patience.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + slow_after)));
+    ready!(sleep.as_mut().poll(cx));
+    Poll::Ready(Ending::with(&CloseCode::SlowClient, SinkEnd::Slow))
+}
+
+/// Ends the connection: the last bytes, the close frame, a short wait for the client's side, the cut.
+async fn part<W: Wire, R: Report>(wire: Rc<W>, desk: Rc<Desk<R>>, mut unsent: Unsent, ending: Ending) {
+    if ending.end == SinkEnd::Slow {
+        // What stands behind the frame under way would only make the client wait for the verdict; it comes back by resume.
+        unsent.truncate(desk.ledger.borrow().rest_of_frame());
+    }
+    // Where the session ended it, it may wait for the last bytes; else it hears at once and can go on without the socket.
+    if ending.end != SinkEnd::Ours {
+        desk.report_closed(ending.end);
+    }
+    if let Some(close) = ending.close {
+        unsent.push(close_frame(close));
+        let is_sent = timeout(LAST_BYTES_TIMEOUT, poll_fn(|cx| unsent.poll_flush(&*wire, cx))).await;
+        if matches!(is_sent, Ok(Ok(()))) && wire.shutdown(Shutdown::Write).is_ok() {
+            desk.report_closed(ending.end);
+            discard(&*wire).await;
+        }
+    }
+    desk.report_closed(ending.end);
+    // A socket that the client has closed already says so; there is nothing left to do about it.
+    let _ = wire.shutdown(Shutdown::Both);
+}
+
+/// Reads and forgets until the client closes its side, at most [`LINGER_BYTES`] and [`LINGER`].
+async fn discard<W: Wire>(wire: &W) {
+    let mut scratch = BytesMut::with_capacity(DISCARD_BYTES);
+    let mut left = LINGER_BYTES;
+    let until_closed = poll_fn(|cx| {
+        while left > 0 {
+            ready!(wire.poll_read_ready(cx))?;
+            scratch.clear();
+            match wire.try_read(&mut scratch) {
+                Ok(0) => break,
+                Ok(read) => left = left.saturating_sub(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(io::Result::Ok(()))
+    });
+    tokio::select! {
+        _ = until_closed => {}
+        () = sleep(LINGER) => {}
+    }
+}
+
+fn close_frame(close: CloseReason) -> Bytes {
+    let mut frame = BytesMut::new();
+    Codec::new()
+        .encode(Message::Close(Some(close)), &mut frame)
+        .expect("the codec refuses continuation frames only");
+    frame.freeze()
+}
+
+/// Bytes that the socket has not taken. The session's window bounds them.
+#[derive(Default)]
+struct Unsent(VecDeque<Bytes>);
+
+impl Unsent {
+    fn push(&mut self, chunk: Bytes) {
+        self.0.push_back(chunk);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keeps the first `bytes`.
+    fn truncate(&mut self, bytes: usize) {
+        let mut left = bytes;
+        for chunk in &mut self.0 {
+            chunk.truncate(left);
+            left -= chunk.len();
+        }
+        self.0.retain(|chunk| !chunk.is_empty());
+    }
+
+    /// Writes once, and says how much.
+    fn poll_write<W: Wire>(&mut self, wire: &W, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(wire.poll_write_ready(cx))?;
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            for (slice, chunk) in slices.iter_mut().zip(&self.0) {
+                *slice = IoSlice::new(chunk);
+            }
+            match wire.try_write(&slices[..self.0.len().min(SLICES)]) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(written) => {
+                    self.advance(written);
+                    return Poll::Ready(Ok(written));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn poll_flush<W: Wire>(&mut self, wire: &W, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            ready!(self.poll_write(wire, cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(first) = self.0.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.0.pop_front();
+        }
+        // Freed when empty: an idle socket keeps nothing.
+        self.0 = VecDeque::new();
+    }
+}
