@@ -7,6 +7,8 @@
 //!
 //! The session owns the [`Handle`], which owns nothing; the pump's task owns actor and socket, and ends them.
 
+#[cfg(test)]
+mod fake_wire;
 mod ledger;
 mod pump;
 mod reader;

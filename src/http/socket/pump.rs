@@ -119,9 +119,9 @@ impl<R: Report> Desk<R> {
 #[derive(Debug)]
 pub(super) struct Ending {
     /// The close frame; none where nobody would read it.
-    pub(super) close: Option<CloseReason>,
+    close: Option<Message>,
     /// What the session is told.
-    pub(super) end: SinkEnd,
+    end: SinkEnd,
 }
 
 impl Ending {
@@ -133,16 +133,15 @@ impl Ending {
     /// The same, with a sentence of its own.
     pub(super) fn saying(code: &CloseCode, reason: String, end: SinkEnd) -> Self {
         Self {
-            close: Some((code.code().into(), reason).into()),
+            close: Some(Message::Close(Some((code.code().into(), reason).into()))),
             end,
         }
     }
 
     /// Answers the client's close frame with the same one (RFC 6455, section 5.5.1).
     pub(super) fn echo(close: Option<CloseReason>) -> Self {
-        // A close frame without a code is answered by one without.
         Self {
-            close: Some(close.unwrap_or_else(|| CloseReason::from(actix_http::ws::CloseCode::Normal))),
+            close: Some(Message::Close(close)),
             end: SinkEnd::Client,
         }
     }
@@ -241,7 +240,7 @@ async fn part<W: Wire, R: Report>(wire: Rc<W>, desk: Rc<Desk<R>>, mut unsent: Un
         desk.report_closed(ending.end);
     }
     if let Some(close) = ending.close {
-        unsent.push(close_frame(close));
+        unsent.push(encoded(close));
         let is_sent = timeout(LAST_BYTES_TIMEOUT, poll_fn(|cx| unsent.poll_flush(&*wire, cx))).await;
         if matches!(is_sent, Ok(Ok(()))) && wire.shutdown(Shutdown::Write).is_ok() {
             desk.report_closed(ending.end);
@@ -276,10 +275,10 @@ async fn discard<W: Wire>(wire: &W) {
     }
 }
 
-fn close_frame(close: CloseReason) -> Bytes {
+fn encoded(message: Message) -> Bytes {
     let mut frame = BytesMut::new();
     Codec::new()
-        .encode(Message::Close(Some(close)), &mut frame)
+        .encode(message, &mut frame)
         .expect("the codec refuses continuation frames only");
     frame.freeze()
 }
@@ -345,5 +344,232 @@ impl Unsent {
         }
         // Freed when empty: an idle socket keeps nothing.
         self.0 = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tokio::sync::mpsc;
+    use tokio::task::{LocalSet, spawn_local, yield_now};
+
+    use super::super::fake_wire::FakeWire;
+    use super::super::ledger::Queued;
+    use super::*;
+
+    const WINDOW: Window = Window {
+        frames: 4,
+        bytes: 1000,
+        inbound: 1,
+    };
+    const SLOW_AFTER: Duration = Duration::from_secs(15);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_actor_is_polled_while_the_socket_takes_nothing() {
+        run_local(async {
+            let line = Line::open();
+            line.push(&[100]);
+            line.push(&[100]);
+            settle().await;
+            assert_eq!(line.desk.ledger.borrow_mut().room(), (2, 800));
+            assert_eq!(line.actor.capacity(), WINDOW.frames, "the actor was not polled");
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_comes_back_and_is_told_as_frames_finish() {
+        run_local(async {
+            let line = Line::open();
+            line.push(&[100, 100, 100]);
+            line.wire.client_takes(102);
+            settle().await;
+            assert_eq!(line.desk.ledger.borrow_mut().room(), (2, 800));
+            assert_eq!(line.reports(), [Told::Ready]);
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_finishes_no_frame_is_slow_and_gets_4002_behind_the_frame_under_way() {
+        run_local(async {
+            let line = Line::open();
+            line.push(&[100, 100, 100]);
+            line.wire.client_takes(150);
+            settle().await;
+            tokio::time::sleep(SLOW_AFTER - Duration::from_millis(1)).await;
+            assert!(!line.reports().contains(&Told::Closed(SinkEnd::Slow)));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            assert_eq!(line.reports(), [Told::Ready, Told::Closed(SinkEnd::Slow)]);
+            line.wire.client_takes(10_000);
+            line.wire.client_ends();
+            settle().await;
+            let written = line.wire.written.borrow();
+            assert_eq!(written[204..206], [0x88, (written.len() - 206) as u8]);
+            assert_eq!(written[206..208], 4002_u16.to_be_bytes());
+            assert_eq!(*line.wire.shut.borrow(), [Shutdown::Write, Shutdown::Both]);
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_finishes_a_frame_now_and_then_is_not_slow() {
+        run_local(async {
+            let line = Line::open();
+            line.push(&[100, 100, 100, 100]);
+            for _ in 0..4 {
+                tokio::time::sleep(SLOW_AFTER - Duration::from_secs(1)).await;
+                line.wire.client_takes(102);
+            }
+            tokio::time::sleep(SLOW_AFTER * 10).await;
+            assert!(line.reports().iter().all(|told| *told == Told::Ready));
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wedged_client_is_cut_ten_seconds_after_the_verdict_and_reported_once() {
+        run_local(async {
+            let line = Line::open();
+            line.push(&[100]);
+            tokio::time::sleep(SLOW_AFTER + LAST_BYTES_TIMEOUT + Duration::from_secs(1)).await;
+            assert_eq!(line.reports(), [Told::Closed(SinkEnd::Slow)]);
+            assert_eq!(*line.wire.shut.borrow(), [Shutdown::Both]);
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn our_close_comes_after_what_was_pushed_and_is_reported_when_it_is_written() {
+        run_local(async {
+            let line = Line::open();
+            line.push(&[3]);
+            line.desk.end(Ending::with(&CloseCode::TakenOver, SinkEnd::Ours));
+            let (wire, desk) = (Rc::clone(&line.wire), Rc::clone(&line.desk));
+            let told = line.hang_up();
+            settle().await;
+            assert!(told.borrow().is_empty());
+            wire.client_takes(10_000);
+            settle().await;
+            assert_eq!(*told.borrow(), [Told::Closed(SinkEnd::Ours)]);
+            assert_eq!(wire.written.borrow()[5..9], [0x88, 2 + 38, 0x0f, 0xa1]);
+            assert_eq!(desk.ledger.borrow_mut().room(), (0, 0));
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_streams_on_after_a_verdict_is_read_no_further_than_the_linger() {
+        run_local(async {
+            let line = Line::open();
+            line.wire.client_takes(10_000);
+            line.wire.client_sends(&vec![0; LINGER_BYTES * 4]);
+            line.desk.end(Ending::with(&CloseCode::TooBig, SinkEnd::Fault));
+            let wire = Rc::clone(&line.wire);
+            let told = line.hang_up();
+            settle().await;
+            assert_eq!(*told.borrow(), [Told::Closed(SinkEnd::Fault)]);
+            assert_eq!(wire.sent.borrow().len(), LINGER_BYTES * 3);
+            assert_eq!(*wire.shut.borrow(), [Shutdown::Write, Shutdown::Both]);
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_session_hears_of_a_socket_whose_actor_panicked() {
+        run_local(async {
+            let desk = Rc::new(Desk::new(WINDOW, Reports::default()));
+            let told = Rc::clone(&desk.report.0);
+            let actor = futures_util::stream::poll_fn(|_| -> Poll<Option<Result<Bytes, Infallible>>> {
+                panic!("a planted panic");
+            });
+            let pump = run(Rc::new(FakeWire::default()), desk, actor, SLOW_AFTER);
+            assert!(spawn_local(pump).await.is_err());
+            assert_eq!(*told.borrow(), [Told::Closed(SinkEnd::Client)]);
+        })
+        .await;
+    }
+
+    #[test]
+    fn a_truncated_queue_keeps_the_first_bytes() {
+        let mut unsent = Unsent::default();
+        unsent.push(Bytes::from_static(b"abc"));
+        unsent.push(Bytes::from_static(b"def"));
+        unsent.truncate(4);
+        assert_eq!(unsent.0, [&b"abc"[..], b"d"]);
+        unsent.truncate(0);
+        assert!(unsent.is_empty());
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Told {
+        Ready,
+        Closed(SinkEnd),
+    }
+
+    #[derive(Default)]
+    struct Reports(Rc<RefCell<Vec<Told>>>);
+
+    impl Report for Reports {
+        fn ready(&self) {
+            self.0.borrow_mut().push(Told::Ready);
+        }
+        fn closed(&self, end: SinkEnd) {
+            self.0.borrow_mut().push(Told::Closed(end));
+        }
+    }
+
+    /// A running pump, with a channel where the actor would be.
+    struct Line {
+        wire: Rc<FakeWire>,
+        desk: Rc<Desk<Reports>>,
+        actor: mpsc::Sender<Bytes>,
+    }
+
+    impl Line {
+        fn open() -> Self {
+            let (wire, desk) = (
+                Rc::new(FakeWire::default()),
+                Rc::new(Desk::new(WINDOW, Reports::default())),
+            );
+            let (actor, mut chunks) = mpsc::channel(WINDOW.frames);
+            let chunks = futures_util::stream::poll_fn(move |cx| chunks.poll_recv(cx).map(|chunk| chunk.map(Ok::<_, Infallible>)));
+            spawn_local(run(Rc::clone(&wire), Rc::clone(&desk), chunks, SLOW_AFTER));
+            Self { wire, desk, actor }
+        }
+
+        /// Pushes frames with such payloads as one turn.
+        fn push(&self, payloads: &[usize]) {
+            let mut ledger = self.desk.ledger.borrow_mut();
+            ledger.take(payloads.len(), payloads.iter().sum()).unwrap();
+            let mut turn = BytesMut::new();
+            for payload in payloads {
+                ledger.queued(Queued::pushed(*payload));
+                let text = String::from_utf8(vec![b'x'; *payload]).unwrap();
+                Codec::new().encode(Message::Text(text.into()), &mut turn).unwrap();
+            }
+            self.actor.try_send(turn.freeze()).unwrap();
+        }
+
+        fn reports(&self) -> Vec<Told> {
+            self.desk.report.0.borrow().clone()
+        }
+
+        /// Ends the actor, as its context does after `stop`.
+        fn hang_up(self) -> Rc<RefCell<Vec<Told>>> {
+            Rc::clone(&self.desk.report.0)
+        }
+    }
+
+    async fn run_local(test: impl Future<Output = ()>) {
+        LocalSet::new().run_until(test).await;
+    }
+
+    /// Lets every task run until all of them wait, without letting time pass.
+    async fn settle() {
+        for _ in 0..20 {
+            yield_now().await;
+        }
     }
 }

@@ -248,3 +248,140 @@ impl<W: Wire> Stream for FrameReader<W> {
         Poll::Ready(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+    use crate::http::socket::fake_wire::{FakeWire, client_frame};
+
+    const LIMITS: FrameLimits = FrameLimits {
+        frame_bytes: 1000,
+        message_bytes: 1500,
+        fragments: 4,
+        control_frames_per_second: 20,
+    };
+    const TEXT: u8 = 0x81;
+    const PING: u8 = 0x89;
+
+    #[test]
+    fn a_message_in_pieces_and_behind_the_handshake_comes_whole() {
+        let bytes = [
+            client_frame(0x01, b"he"),
+            client_frame(PING, b"?"),
+            client_frame(0x00, b""),
+            client_frame(0x80, b"llo"),
+        ]
+        .concat();
+        for split in 0..bytes.len() {
+            let (wire, _gate, mut reader) = reader(9, &bytes[..split]);
+            wire.client_sends(&bytes[split..]);
+            assert_eq!(next(&mut reader), Some(Inbound::Ping(Bytes::from_static(b"?"))));
+            assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"hello"))));
+            assert_eq!(next(&mut reader), None);
+        }
+    }
+
+    #[test]
+    fn without_credit_the_socket_is_not_read() {
+        let (wire, gate, mut reader) = reader(1, b"");
+        wire.client_sends(&[client_frame(TEXT, b"1"), client_frame(TEXT, b"2")].concat());
+        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"1"))));
+        wire.client_sends(&client_frame(TEXT, b"3"));
+        assert_eq!(next(&mut reader), None);
+        assert_eq!(wire.reads.get(), 1);
+        gate.grant(2);
+        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"2"))));
+        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"3"))));
+    }
+
+    #[test]
+    fn a_client_that_pings_and_reads_nothing_is_not_read_either() {
+        let (wire, gate, mut reader) = reader(1, b"");
+        for _ in 0..OWN_FRAMES_UNSENT {
+            gate.own_queued();
+        }
+        wire.client_sends(&client_frame(PING, b""));
+        assert_eq!(next(&mut reader), None);
+        gate.own_finished(1);
+        assert_eq!(next(&mut reader), Some(Inbound::Ping(Bytes::new())));
+    }
+
+    #[test]
+    fn what_came_before_a_fault_is_handed_over_first() {
+        let (wire, _gate, mut reader) = reader(9, b"");
+        wire.client_sends(&[client_frame(TEXT, b"fine"), vec![0xc1, 0x80]].concat());
+        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"fine"))));
+        assert_eq!(next(&mut reader), Some(Inbound::Fault(CloseCode::Protocol, None)));
+        assert_eq!(reader.next().now_or_never(), Some(None));
+    }
+
+    #[test]
+    fn bad_utf8_is_1007_and_a_binary_message_is_1002() {
+        let faults = [
+            (vec![(TEXT, &b"\xff"[..])], CloseCode::BadUtf8),
+            (vec![(0x01, &b"\xe2\x82"[..]), (0x80, &b"x"[..])], CloseCode::BadUtf8),
+            (vec![(0x82, &b"x"[..])], CloseCode::Protocol),
+            (vec![(0x02, &b"x"[..])], CloseCode::Protocol),
+        ];
+        for (frames, code) in faults {
+            let (wire, _gate, mut reader) = reader(9, b"");
+            for (first, payload) in &frames {
+                wire.client_sends(&client_frame(*first, payload));
+            }
+            let Some(Inbound::Fault(found, _)) = next(&mut reader) else {
+                panic!("{frames:?} is no fault");
+            };
+            assert_eq!(found, code, "{frames:?}");
+        }
+        let (wire, _gate, mut reader) = reader(9, b"");
+        wire.client_sends(&[client_frame(0x01, b"\xe2"), client_frame(0x80, b"\x82\xac")].concat());
+        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static("€".as_bytes()))));
+    }
+
+    #[test]
+    fn a_refused_header_buffers_nothing_of_its_payload() {
+        let (wire, _gate, mut reader) = reader(9, b"");
+        wire.client_sends(&[&[TEXT, 0xff][..], &(4_u64 << 30).to_be_bytes(), &[0; 4], &[0; 100_000]].concat());
+        assert_eq!(next(&mut reader), Some(Inbound::Fault(CloseCode::TooBig, None)));
+        assert_eq!(next(&mut reader), None);
+        assert_eq!(wire.reads.get(), 1);
+        assert!(reader.buffer.capacity() <= READ_BYTES);
+    }
+
+    #[test]
+    fn an_idle_reader_keeps_no_buffer() {
+        let (wire, _gate, mut reader) = reader(9, b"");
+        wire.client_sends(&client_frame(TEXT, &[b'x'; 900]));
+        assert!(next(&mut reader).is_some());
+        assert_eq!(next(&mut reader), None);
+        assert_eq!((reader.buffer.capacity(), reader.message.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn a_close_frame_and_an_end_without_one_are_told_apart() {
+        let (wire, _gate, mut reader) = reader(9, b"");
+        wire.client_sends(&client_frame(0x88, &1000_u16.to_be_bytes()));
+        assert!(matches!(next(&mut reader), Some(Inbound::Close(Some(_)))));
+        let (wire, _gate, mut reader) = self::reader(9, b"");
+        wire.client_ends();
+        assert_eq!(next(&mut reader), Some(Inbound::Gone));
+    }
+
+    fn reader(credit: usize, leftover: &[u8]) -> (Rc<FakeWire>, Rc<Gate>, FrameReader<FakeWire>) {
+        let (wire, gate) = (Rc::new(FakeWire::default()), Rc::new(Gate::new(credit)));
+        let reader = FrameReader::new(
+            Rc::clone(&wire),
+            Rc::clone(&gate),
+            LIMITS,
+            &Bytes::copy_from_slice(leftover),
+        );
+        (wire, gate, reader)
+    }
+
+    /// What the reader has now. None: it waits, or is over.
+    fn next(reader: &mut FrameReader<FakeWire>) -> Option<Inbound> {
+        reader.next().now_or_never().flatten()
+    }
+}
