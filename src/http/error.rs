@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, ResponseError};
 use problem_details::ProblemDetails;
 
 /// The media type of problem details.
-const PROBLEM_JSON: &str = "application/problem+json";
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// A refusal: its status, a sentence that says what to do, and the headers that the status calls for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +105,10 @@ impl Problem {
     pub fn from_status(status: StatusCode) -> Self {
         Self::new(
             status,
-            status.canonical_reason().unwrap_or("the request was refused").to_lowercase(),
+            status
+                .canonical_reason()
+                .unwrap_or("the request was refused")
+                .to_lowercase(),
         )
     }
 

@@ -81,7 +81,8 @@ impl FrameGuard {
         let mut frame_start = 0;
         while at < chunk.len() {
             if self.payload_left > 0 {
-                let skip = usize::try_from(self.payload_left).map_or(chunk.len() - at, |left| left.min(chunk.len() - at));
+                let skip =
+                    usize::try_from(self.payload_left).map_or(chunk.len() - at, |left| left.min(chunk.len() - at));
                 self.payload_left -= skip as u64;
                 at += skip;
                 continue;
@@ -278,7 +279,11 @@ mod tests {
             assert_eq!(guard.judge(&ping, start + Duration::from_millis(at)), Ok(()));
         }
         for at in [1000, 1001, 1002] {
-            assert_eq!(guard.judge(&ping, start + Duration::from_millis(at)), Ok(()), "a new second");
+            assert_eq!(
+                guard.judge(&ping, start + Duration::from_millis(at)),
+                Ok(()),
+                "a new second"
+            );
         }
         let verdict = guard.judge(&ping, start + Duration::from_millis(1003)).unwrap_err();
         assert_eq!(verdict.code, CloseCode::Flood);

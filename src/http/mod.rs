@@ -191,3 +191,150 @@ fn refuse_body(error: &actix_web::error::JsonPayloadError) -> Problem {
 fn state(request: &HttpRequest) -> Option<&State> {
     request.app_data::<web::Data<State>>().map(|state| state.get_ref())
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::MessageBody as _;
+    use actix_web::http::{Method, StatusCode, header};
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use serde_json::{Value, json};
+
+    use super::testing::{HOST, STRANGER, state};
+    use super::*;
+
+    const THREAD: &str = "/v1/threads/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+    const STOP: &str = "/v1/sessions/4bf92f35-77b3-4da6-a3ce-929d0e0e4736/stop";
+
+    #[actix_rt::test]
+    async fn the_route_table_answers_as_it_says() {
+        let long = "x".repeat(BODY_BYTES + 1);
+        let (get, post) = (Method::GET, Method::POST);
+        let cases = [
+            (&get, "/healthz", None, "ada", 200),
+            (&get, "/readyz", None, "ada", 200),
+            (&get, "/v1/agents", None, "ada", 200),
+            (&get, "/v1/tools", None, "ada", 200),
+            (&get, "/v1/threads", None, "ada", 200),
+            (&get, "/v1/threads?limit=x", None, "ada", 400),
+            (&post, "/v1/threads", Some(json!({"name": "new"})), "ada", 201),
+            (&post, "/v1/threads", Some(json!({"name": " "})), "ada", 400),
+            (&post, "/v1/threads", Some(json!({"title": "new"})), "ada", 400),
+            (&post, "/v1/threads", Some(json!({ "name": long })), "ada", 413),
+            (&post, STOP, Some(json!({"reason": long})), "ada", 413),
+            (&Method::PATCH, THREAD, Some(json!({"name": "other"})), "ada", 200),
+            (&Method::PATCH, THREAD, Some(json!({"name": "other"})), STRANGER, 404),
+            (&get, "/v1/threads/default/messages", None, "ada", 404),
+            (&get, "/v1/session", None, "ada", 426),
+            (&get, "/ws", None, "ada", 426),
+            (&post, STOP, None, "ada", 404),
+            (&post, STOP, Some(json!({"run_id": "registry"})), "ada", 400),
+            (&get, "/v1/threads", None, "", 401),
+            (&get, "/v1/nothing", None, "ada", 404),
+            (&get, "/nothing.js", None, "ada", 404),
+            (&Method::PUT, "/v1/threads", None, "ada", 405),
+            (&Method::DELETE, "/healthz", None, "ada", 405),
+        ];
+        for (method, path, body, user, status) in cases {
+            let (found, headers, body) = answer(method, path, body, user).await;
+            assert_eq!(found.as_u16(), status, "{method} {path}: {body}");
+            assert!(headers.contains_key(trail::REQUEST_ID), "{method} {path}");
+            if status >= 400 {
+                assert_eq!(
+                    text(&headers, header::CONTENT_TYPE),
+                    "application/problem+json",
+                    "{method} {path}"
+                );
+                let body: Value = serde_json::from_str(&body).unwrap();
+                assert_eq!(body["status"], status, "{method} {path}");
+            }
+            assert_eq!(headers.contains_key(header::ALLOW), status == 405, "{method} {path}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_ticket_names_its_user_and_a_new_guest_gets_a_cookie() {
+        let (_, headers, body) = answer(&Method::POST, "/v1/tickets", None, "guest").await;
+        let expected = json!({"ticket": "guest", "expires_at": "1970-01-01T00:00:30.000Z", "user_id": "guest"});
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
+        assert_eq!(text(&headers, header::SET_COOKIE), "guest=1; HttpOnly");
+        assert_eq!(text(&headers, header::CACHE_CONTROL), "no-store");
+    }
+
+    #[actix_rt::test]
+    async fn pages_are_clamped() {
+        for (query, limit) in [("", 50), ("?limit=7", 7), ("?limit=0", 1), ("?limit=100000", 200)] {
+            let (_, _, body) = answer(&Method::GET, &format!("/v1/threads{query}"), None, "ada").await;
+            assert_eq!(
+                serde_json::from_str::<Value>(&body).unwrap()["next_before"],
+                limit,
+                "{query}"
+            );
+            let (_, _, body) = answer(&Method::GET, &format!("{THREAD}/messages{query}"), None, "ada").await;
+            assert_eq!(
+                serde_json::from_str::<Value>(&body).unwrap()["next_before"],
+                limit,
+                "{query}"
+            );
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_deletion_waits_for_the_runs_that_it_stopped() {
+        tokio::time::pause();
+        let (status, _, body) = answer(&Method::DELETE, THREAD, None, "ada").await;
+        assert_eq!((status, body.as_str()), (StatusCode::NO_CONTENT, ""));
+        let (status, _, _) = answer(&Method::DELETE, THREAD, None, STRANGER).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+    }
+
+    #[actix_rt::test]
+    async fn the_page_comes_with_a_policy_that_allows_nothing_inline() {
+        for (path, kind) in [
+            ("/", "text/html"),
+            ("/app.js", "text/javascript"),
+            ("/style.css", "text/css"),
+        ] {
+            let (status, headers, body) = answer(&Method::GET, path, None, "").await;
+            assert_eq!(status, StatusCode::OK, "{path}");
+            assert!(text(&headers, header::CONTENT_TYPE).starts_with(kind), "{path}");
+            let policy = text(&headers, header::CONTENT_SECURITY_POLICY);
+            assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"));
+            assert_eq!(text(&headers, header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+            assert_eq!(text(&headers, header::REFERRER_POLICY), "no-referrer");
+            for inline in ["<style", "style=\"", "onclick=", "<script>"] {
+                assert!(path != "/" || !body.contains(inline), "the page has {inline}");
+            }
+        }
+    }
+
+    fn text(headers: &header::HeaderMap, name: header::HeaderName) -> &str {
+        headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asks the routes, over doubles, as `user` (empty: nobody).
+    async fn answer(
+        method: &Method,
+        path: &str,
+        body: Option<Value>,
+        user: &str,
+    ) -> (StatusCode, header::HeaderMap, String) {
+        let app = App::new()
+            .wrap(from_fn(trail::leave_trail))
+            .app_data(web::Data::new(state()))
+            .configure(routes);
+        let app = init_service(app).await;
+        let mut request = TestRequest::with_uri(path)
+            .method(method.clone())
+            .insert_header((header::HOST, HOST));
+        if !user.is_empty() {
+            request = request.insert_header((header::AUTHORIZATION, format!("Bearer {user}")));
+        }
+        if let Some(body) = body {
+            request = request.set_json(body);
+        }
+        let response = call_service(&app, request.to_request()).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = actix_web::body::to_bytes(response.into_body().boxed()).await.unwrap();
+        (status, headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+}

@@ -12,7 +12,10 @@ pub(super) async fn issue(
     state: web::Data<State>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok());
     let ticket = state.doorkeeper.issue_ticket(&caller.0, origin).await?;
     let mut response = HttpResponse::Ok();
     if let Some(cookie) = caller.0.set_cookie {

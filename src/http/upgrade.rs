@@ -70,8 +70,15 @@ pub(super) async fn upgrade(
 
     let outcome = timeout(ADMISSION_TIMEOUT, admit(&state, &request))
         .await
-        .unwrap_or_else(|_| Err(Problem::unavailable("the server is too busy to let you in", RETRY_AFTER)));
-    let status = outcome.as_ref().map_or_else(|problem| problem.status().as_u16(), |_| 101);
+        .unwrap_or_else(|_| {
+            Err(Problem::unavailable(
+                "the server is too busy to let you in",
+                RETRY_AFTER,
+            ))
+        });
+    let status = outcome
+        .as_ref()
+        .map_or_else(|problem| problem.status().as_u16(), |_| 101);
     // In front of our answer stand those to requests that were pipelined before this one: else they would be lost.
     match &outcome {
         Ok(welcome) => answer.extend(switching_protocols(welcome, id)),
@@ -238,4 +245,146 @@ async fn dismiss(mut io: TcpStream) {
     let mut sink = tokio::io::sink();
     // Its end, its error and its time running out are the same here: the socket is dropped.
     let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut sink)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{HOST, serve_doubles, talk};
+
+    const UPGRADE: &str = "connection: Upgrade\r\nupgrade: websocket\r\n";
+    const KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const VERSION: &str = "sec-websocket-version: 13\r\n";
+    const ADA: &str = "authorization: Bearer ada\r\n";
+
+    #[actix_rt::test]
+    async fn a_handshake_is_answered_with_its_key_and_the_first_subprotocol() {
+        let address = serve_doubles();
+        for path in [
+            "/v1/session",
+            "/ws",
+            "/websocket",
+            "/v1/session?session_id=4bf92f35-77b3-4da6-a3ce-929d0e0e4736&last_seq=7",
+        ] {
+            let offered = "sec-websocket-protocol: sessile.v1, bearer.c2VjcmV0\r\n";
+            let request = request("GET", path, &[UPGRADE, KEY, VERSION, ADA, offered]);
+            let answer = talk(address, &request, "\r\n\r\n").await;
+            assert!(
+                answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
+                "{path}: {answer}"
+            );
+            // The example of RFC 6455, section 1.3.
+            assert!(
+                answer.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
+                "{answer}"
+            );
+            assert!(answer.contains("sec-websocket-protocol: sessile.v1\r\n"), "{answer}");
+            assert!(!answer.contains("c2VjcmV0"), "{answer}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn every_refusal_is_problem_details_and_closes() {
+        let address = serve_doubles();
+        let whole = [UPGRADE, KEY, VERSION, ADA];
+        let session = "session_id=4bf92f35-77b3-4da6-a3ce-929d0e0e4736";
+        let cases = [
+            (request("GET", "/elsewhere", &whole), 404, ""),
+            (request("GET", "/", &whole), 404, ""),
+            (request("POST", "/v1/session", &whole), 405, "allow: GET"),
+            (
+                format!("CONNECT {HOST}:80 HTTP/1.1\r\nhost: {HOST}\r\n\r\n"),
+                405,
+                "allow: GET",
+            ),
+            (
+                request("GET", "/v1/session", &[UPGRADE, KEY, ADA]),
+                426,
+                "sec-websocket-version: 13",
+            ),
+            (
+                request(
+                    "GET",
+                    "/v1/session",
+                    &[UPGRADE, KEY, ADA, "sec-websocket-version: 8\r\n"],
+                ),
+                426,
+                "sec-websocket-version: 13",
+            ),
+            (request("GET", "/v1/session", &[UPGRADE, VERSION, ADA]), 400, ""),
+            (
+                request(
+                    "GET",
+                    "/v1/session",
+                    &[UPGRADE, VERSION, ADA, "sec-websocket-key: short\r\n"],
+                ),
+                400,
+                "",
+            ),
+            (
+                request("GET", "/v1/session", &[UPGRADE, KEY, VERSION]),
+                401,
+                "www-authenticate: Bearer",
+            ),
+            (
+                request(
+                    "GET",
+                    "/v1/session",
+                    &[UPGRADE, KEY, VERSION, ADA, "origin: https://evil.test\r\n"],
+                ),
+                403,
+                "",
+            ),
+            (
+                request("GET", "/v1/session", &whole).replace(HOST, "rebound.test"),
+                403,
+                "",
+            ),
+            (request("GET", &format!("/v1/session?{session}"), &whole), 400, ""),
+            (request("GET", "/v1/session?last_seq=1", &whole), 400, ""),
+            (
+                request("GET", "/v1/session?session_id=default&last_seq=1", &whole),
+                400,
+                "",
+            ),
+            (
+                request("GET", &format!("/v1/session?{session}&last_seq=-1"), &whole),
+                400,
+                "",
+            ),
+            (
+                request("GET", &format!("/v1/session?{session}&last_seq=1&last_seq=2"), &whole),
+                400,
+                "",
+            ),
+            (
+                request("GET", &format!("/v1/session?{session}&last_seq=1&epoch=x"), &whole),
+                400,
+                "",
+            ),
+        ];
+        for (request, status, header) in cases {
+            let answer = talk(address, &request, "").await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}{answer}");
+            assert!(
+                answer.contains("content-type: application/problem+json\r\n"),
+                "{answer}"
+            );
+            assert!(answer.contains("connection: close\r\n"), "{answer}");
+            assert!(answer.contains(header), "{request}{answer}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn the_answer_to_a_pipelined_request_is_not_lost() {
+        let address = serve_doubles();
+        let first = format!("GET /healthz HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
+        let both = first + &request("GET", "/v1/session", &[UPGRADE, KEY, VERSION, ADA]);
+        let answer = talk(address, &both, "sec-websocket-accept").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
+    }
+
+    fn request(method: &str, target: &str, headers: &[&str]) -> String {
+        format!("{method} {target} HTTP/1.1\r\nhost: {HOST}\r\n{}\r\n", headers.concat())
+    }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, BytesMut};
 
-use super::pump::Wire;
+use super::wire::Wire;
 
 #[derive(Default)]
 pub(super) struct FakeWire {

@@ -5,9 +5,8 @@
 //! finishes none for too long is slow. There is one place that closes a connection: [`part`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -15,16 +14,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_http::ws::{CloseReason, Codec, Message};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use sessile_actors::protocol::CloseCode;
 use sessile_actors::session::sink::{SinkEnd, Window};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_util::codec::Encoder;
 
 use super::ledger::Ledger;
 use super::reader::Gate;
+use super::wire::{Unsent, Wire};
 
 /// How long the last bytes and the close frame may take. Beyond: the socket is cut.
 const LAST_BYTES_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,40 +33,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 /// How much is thrown away at once.
 const DISCARD_BYTES: usize = 4 * 1024;
-/// Slices of one write. The codec coalesces a turn into one, so more than a few means that a client is slow.
-const SLICES: usize = 8;
-
-/// What the sink needs of a TCP stream.
-pub(super) trait Wire {
-    /// Whether reading would bring something.
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    /// Reads into the spare room of `buffer`.
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize>;
-    /// Whether writing would take something.
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    /// Writes what it takes.
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
-    /// Shuts one side, or both.
-    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
-}
-
-impl Wire for TcpStream {
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_read_ready(self, cx)
-    }
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        self.try_read_buf(buffer)
-    }
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_write_ready(self, cx)
-    }
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_write_vectored(slices)
-    }
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        socket2::SockRef::from(self).shutdown(how)
-    }
-}
 
 /// Where a sink reports to.
 pub(super) trait Report {
@@ -168,7 +133,18 @@ pub(super) async fn run<W: Wire, R: Report, E>(
     let ending = {
         let mut actor = pin!(actor);
         let mut patience = None;
-        poll_fn(|cx| turn(&*wire, &desk, actor.as_mut(), &mut unsent, &mut patience, slow_after, cx)).await
+        poll_fn(|cx| {
+            turn(
+                &*wire,
+                &desk,
+                actor.as_mut(),
+                &mut unsent,
+                &mut patience,
+                slow_after,
+                cx,
+            )
+        })
+        .await
     };
     // Boxed: the task of a live socket keeps no room for its end.
     Box::pin(part(wire, desk, unsent, ending)).await;
@@ -283,70 +259,6 @@ fn encoded(message: Message) -> Bytes {
     frame.freeze()
 }
 
-/// Bytes that the socket has not taken. The session's window bounds them.
-#[derive(Default)]
-struct Unsent(VecDeque<Bytes>);
-
-impl Unsent {
-    fn push(&mut self, chunk: Bytes) {
-        self.0.push_back(chunk);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Keeps the first `bytes`.
-    fn truncate(&mut self, bytes: usize) {
-        let mut left = bytes;
-        for chunk in &mut self.0 {
-            chunk.truncate(left);
-            left -= chunk.len();
-        }
-        self.0.retain(|chunk| !chunk.is_empty());
-    }
-
-    /// Writes once, and says how much.
-    fn poll_write<W: Wire>(&mut self, wire: &W, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(wire.poll_write_ready(cx))?;
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            for (slice, chunk) in slices.iter_mut().zip(&self.0) {
-                *slice = IoSlice::new(chunk);
-            }
-            match wire.try_write(&slices[..self.0.len().min(SLICES)]) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(written) => {
-                    self.advance(written);
-                    return Poll::Ready(Ok(written));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    fn poll_flush<W: Wire>(&mut self, wire: &W, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
-            ready!(self.poll_write(wire, cx))?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn advance(&mut self, mut written: usize) {
-        while let Some(first) = self.0.front_mut() {
-            if written < first.len() {
-                first.advance(written);
-                return;
-            }
-            written -= first.len();
-            self.0.pop_front();
-        }
-        // Freed when empty: an idle socket keeps nothing.
-        self.0 = VecDeque::new();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -453,7 +365,7 @@ mod tests {
             wire.client_takes(10_000);
             settle().await;
             assert_eq!(*told.borrow(), [Told::Closed(SinkEnd::Ours)]);
-            assert_eq!(wire.written.borrow()[5..9], [0x88, 2 + 38, 0x0f, 0xa1]);
+            assert_eq!(wire.written.borrow()[5..9], [0x88, 2 + 37, 0x0f, 0xa1]);
             assert_eq!(desk.ledger.borrow_mut().room(), (0, 0));
         })
         .await;
@@ -491,17 +403,6 @@ mod tests {
         .await;
     }
 
-    #[test]
-    fn a_truncated_queue_keeps_the_first_bytes() {
-        let mut unsent = Unsent::default();
-        unsent.push(Bytes::from_static(b"abc"));
-        unsent.push(Bytes::from_static(b"def"));
-        unsent.truncate(4);
-        assert_eq!(unsent.0, [&b"abc"[..], b"d"]);
-        unsent.truncate(0);
-        assert!(unsent.is_empty());
-    }
-
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Told {
         Ready,
@@ -534,7 +435,9 @@ mod tests {
                 Rc::new(Desk::new(WINDOW, Reports::default())),
             );
             let (actor, mut chunks) = mpsc::channel(WINDOW.frames);
-            let chunks = futures_util::stream::poll_fn(move |cx| chunks.poll_recv(cx).map(|chunk| chunk.map(Ok::<_, Infallible>)));
+            let chunks = futures_util::stream::poll_fn(move |cx| {
+                chunks.poll_recv(cx).map(|chunk| chunk.map(Ok::<_, Infallible>))
+            });
             spawn_local(run(Rc::clone(&wire), Rc::clone(&desk), chunks, SLOW_AFTER));
             Self { wire, desk, actor }
         }

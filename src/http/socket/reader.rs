@@ -15,7 +15,7 @@ use sessile_actors::protocol::CloseCode;
 use tokio::time::Instant;
 use tokio_util::codec::Decoder;
 
-use super::pump::Wire;
+use super::wire::Wire;
 use crate::http::frame_guard::{FrameGuard, FrameLimits};
 
 /// How much is read at once: most messages come whole, and it is given back when they are taken.
@@ -337,7 +337,10 @@ mod tests {
         }
         let (wire, _gate, mut reader) = reader(9, b"");
         wire.client_sends(&[client_frame(0x01, b"\xe2"), client_frame(0x80, b"\x82\xac")].concat());
-        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static("€".as_bytes()))));
+        assert_eq!(
+            next(&mut reader),
+            Some(Inbound::Text(Bytes::from_static("€".as_bytes())))
+        );
     }
 
     #[test]
