@@ -2,13 +2,13 @@
 //!
 //! | path | method | answers |
 //! | --- | --- | --- |
-//! | `/v1/session`, `/ws`, `/websocket` | GET, upgrade | [`upgrade`]: 101, the socket goes to its session; all else there is 426 |
-//! | `/healthz`, `/readyz` | GET | [`health`] |
-//! | `/v1/tickets` | POST | [`tickets`]: a single-use ticket |
-//! | `/v1/agents`, `/v1/tools` | GET | [`catalogue`] |
-//! | `/v1/threads`, `/v1/threads/{id}`, `/v1/threads/{id}/messages` | GET POST PATCH DELETE | [`threads`] |
-//! | `/v1/sessions/{id}/stop` | POST | [`sessions`]: stops runs past a wedged socket |
-//! | `/` and assets | GET | [`page`] |
+//! | `/v1/session`, `/ws`, `/websocket` | GET, upgrade | `upgrade`: 101, the socket goes to its session; all else there is 426 |
+//! | `/healthz`, `/readyz` | GET | `health` |
+//! | `/v1/tickets` | POST | `tickets`: a single-use ticket |
+//! | `/v1/agents`, `/v1/tools` | GET | `catalogue` |
+//! | `/v1/threads`, `/v1/threads/{id}`, `/v1/threads/{id}/messages` | GET POST PATCH DELETE | `threads` |
+//! | `/v1/sessions/{id}/stop` | POST | `sessions`: stops runs past a wedged socket |
+//! | `/` and assets | GET | `page` |
 //!
 //! Requests that upgrade (and every CONNECT) never reach `App` nor its middleware: actix hands them to the upgrade service.
 

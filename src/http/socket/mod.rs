@@ -2,10 +2,10 @@
 //!
 //! THE ONLY file that names `actix_web_actors`: its authors have marked it deprecated, so replacing it must stay one file's
 //! work. What is used of it is the actor context that encodes frames. Its input side is not: it keeps the largest buffer
-//! ever seen and reports bad UTF-8 as an I/O error, so frames come from a stream of our own ([`reader`]). Nor is its place
-//! in a response body, where the actor would freeze as soon as its client stops reading: a task of our own drives it ([`pump`]).
+//! ever seen and reports bad UTF-8 as an I/O error, so frames come from a stream of our own (`reader`). Nor is its place
+//! in a response body, where the actor would freeze as soon as its client stops reading: a task of our own drives it (`pump`).
 //!
-//! The session owns the [`Handle`], which owns nothing; the pump's task owns actor and socket, and ends them.
+//! The session owns the `Handle`, which owns nothing; the pump's task owns actor and socket, and ends them.
 
 #[cfg(test)]
 mod fake_wire;
