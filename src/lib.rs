@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod models;
+pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod tools;

@@ -45,9 +45,9 @@ use crate::infra::model::{Model, ModelRegistry};
 use crate::infra::tools::{Tool, ToolClassRegistry, ToolRegistryBuilder};
 use crate::infra::{CpuPool, Infra};
 use crate::limits::Limits;
-use crate::session::actor::Resume;
+use crate::session::actor::{Resume, UserSessionActor};
 use crate::shard::Shard;
-use crate::supervisor::{Admit, AttachSocket, Census, Drain, Refusal, RootSupervisor, TakeCensus};
+use crate::supervisor::{Admit, AttachSocket, Census, Drain, FindSession, Refusal, RootSupervisor, TakeCensus};
 
 /// How long anything in a test may take, in the test's time.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -297,6 +297,19 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(tokio::time::Instant::now() < deadline, "never came true: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// A session of a world of its own, for tests of sockets. Nothing watches how it ends.
+pub async fn lone_session(name: &str) -> Addr<UserSessionActor> {
+    let mut world = world().start();
+    let probe = world.connect(name).await;
+    let find = FindSession {
+        user: user(name),
+        session: probe.session_id(),
+    };
+    world.finished = true;
+    let found = world.supervisor.send(find).await.expect("the supervisor lives");
+    found.expect("the session lives")
 }
 
 struct NoCredentials;

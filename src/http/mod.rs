@@ -1,2 +1,344 @@
-//! The HTTP edge.
+//! The edge: the whole route table, and the two front doors that share one port.
+//!
+//! | path | method | answers |
+//! | --- | --- | --- |
+//! | `/v1/session`, `/ws`, `/websocket` | GET, upgrade | `upgrade`: 101, the socket goes to its session; all else there is 426 |
+//! | `/healthz`, `/readyz` | GET | `health` |
+//! | `/v1/tickets` | POST | `tickets`: a single-use ticket |
+//! | `/v1/agents`, `/v1/tools` | GET | `catalogue` |
+//! | `/v1/threads`, `/v1/threads/{id}`, `/v1/threads/{id}/messages` | GET POST PATCH DELETE | `threads` |
+//! | `/v1/sessions/{id}/stop` | POST | `sessions`: stops runs past a wedged socket |
+//! | `/` and assets | GET | `page` |
+//!
+//! Requests that upgrade (and every CONNECT) never reach `App` nor its middleware: actix hands them to the upgrade service.
+
 pub mod auth;
+pub mod doorkeeper;
+pub mod error;
+pub mod frame_guard;
+pub mod socket;
+
+mod catalogue;
+mod health;
+mod page;
+mod sessions;
+mod threads;
+mod tickets;
+mod trail;
+mod upgrade;
+
+#[cfg(test)]
+mod testing;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use actix_http::HttpService;
+use actix_server::Server;
+use actix_service::{fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpRequest, Route, web};
+use sessile_actors::infra::Infra;
+use sessile_actors::supervisor::RootSupervisor;
+
+pub use self::doorkeeper::{Caller, Doorkeeper, Ticket, Visitor};
+pub use self::error::Problem;
+use self::socket::OpenSockets;
+
+/// How long a request's head may take. Beyond: 408.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections on the HTTP worker at once; a socket that was upgraded counts no more. Beyond: they wait in the backlog.
+const CONNECTIONS_MAX: usize = 4096;
+/// Connections that the kernel keeps for us. Beyond: it refuses them.
+const BACKLOG: i32 = 1024;
+/// The kernel's send buffer of each socket. Left alone it grows to megabytes for each client that reads slowly.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Largest body of a request. Beyond: 413.
+const BODY_BYTES: usize = 64 * 1024;
+/// How long the supervisor or a session may take to answer. Beyond: 503.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// When to come back after a 503 or 429 that names no time of its own.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What every route is given. Made once the journal is open: a server that has one can serve.
+#[derive(Clone)]
+pub struct State {
+    /// Admits sockets, finds sessions.
+    pub supervisor: Addr<RootSupervisor>,
+    /// The frozen bundle.
+    pub infra: Arc<Infra>,
+    /// Who may enter, and who they are.
+    pub doorkeeper: Arc<dyn Doorkeeper>,
+    /// Counts the sockets that were let in.
+    pub sockets: OpenSockets,
+}
+
+/// Binds an address with the send buffer that each of its sockets inherits.
+///
+/// # Errors
+/// What the operating system said.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    // Before `listen`: sockets take it over from their listener.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Starts the HTTP worker on these listeners. Awaiting the server runs it; its handle pauses and stops it.
+///
+/// # Errors
+/// What the operating system said.
+pub fn serve(listeners: Vec<TcpListener>, state: State) -> io::Result<Server> {
+    let mut server = Server::build()
+        // One: it does handshakes and small requests only. Sessions and sockets live on the shards.
+        .workers(1)
+        .max_concurrent_connections(CONNECTIONS_MAX)
+        // Signals are the binary's: it drains before it stops the server.
+        .disable_signals();
+    for listener in listeners {
+        let state = state.clone();
+        server = server.listen("http", listener, move || {
+            let for_upgrades = state.clone();
+            let for_routes = state.clone();
+            let app = App::new()
+                .wrap(from_fn(trail::leave_trail))
+                .app_data(web::Data::new(for_routes))
+                .configure(routes);
+            HttpService::build()
+                .client_request_timeout(HEAD_TIMEOUT)
+                .tcp_nodelay(true)
+                .upgrade(fn_service(move |(request, framed)| {
+                    upgrade::upgrade(for_upgrades.clone(), request, framed)
+                }))
+                .finish(map_config(app, |()| AppConfig::default()))
+                .tcp()
+        })?;
+    }
+    Ok(server.run())
+}
+
+/// The routes. Everything refuses with problem details; what is not here is 404.
+pub fn routes(config: &mut web::ServiceConfig) {
+    let bad_request = |problem: String| Problem::bad_request(problem);
+    config
+        .app_data(web::PayloadConfig::new(BODY_BYTES))
+        .app_data(
+            web::JsonConfig::default()
+                .limit(BODY_BYTES)
+                .error_handler(|error, _| refuse_body(&error).into()),
+        )
+        .app_data(web::QueryConfig::default().error_handler(move |error, _| bad_request(error.to_string()).into()))
+        // A malformed id names nothing.
+        .app_data(web::PathConfig::default().error_handler(|_, _| nowhere().into()))
+        .service(at("/healthz", "GET", [web::get().to(health::alive)]))
+        .service(at("/readyz", "GET", [web::get().to(health::ready)]))
+        .service(at("/v1/tickets", "POST", [web::post().to(tickets::issue)]))
+        .service(at("/v1/agents", "GET", [web::get().to(catalogue::agents)]))
+        .service(at("/v1/tools", "GET", [web::get().to(catalogue::tools)]))
+        .service(at(
+            "/v1/threads",
+            "GET, POST",
+            [web::get().to(threads::list), web::post().to(threads::create)],
+        ))
+        .service(at(
+            "/v1/threads/{id}",
+            "PATCH, DELETE",
+            [web::patch().to(threads::rename), web::delete().to(threads::delete)],
+        ))
+        .service(at(
+            "/v1/threads/{id}/messages",
+            "GET",
+            [web::get().to(threads::messages)],
+        ))
+        .service(at("/v1/sessions/{id}/stop", "POST", [web::post().to(sessions::stop)]))
+        .service(at("/v1/session", "GET", [web::get().to(upgrade::required)]))
+        .service(at("/ws", "GET", [web::get().to(upgrade::required)]))
+        .service(at("/websocket", "GET", [web::get().to(upgrade::required)]))
+        .service(at("/{asset:[a-z.]*}", "GET", [web::get().to(page::asset)]))
+        .default_service(web::to(|| async { Err::<&str, _>(nowhere()) }));
+}
+
+/// A path with its methods; another method is 405 and is told which there are.
+fn at<const N: usize>(path: &str, allow: &'static str, routes: [Route; N]) -> actix_web::Resource {
+    routes
+        .into_iter()
+        .fold(web::resource(path), actix_web::Resource::route)
+        .default_service(web::to(move || async move {
+            Err::<&str, _>(Problem::method_not_allowed(allow))
+        }))
+}
+
+fn nowhere() -> Problem {
+    Problem::not_found("there is nothing at this path")
+}
+
+fn refuse_body(error: &actix_web::error::JsonPayloadError) -> Problem {
+    use actix_web::error::JsonPayloadError as Error;
+    match error {
+        Error::Overflow { .. } | Error::OverflowKnownLength { .. } => {
+            Problem::too_large(format!("a body has at most {BODY_BYTES} bytes"))
+        }
+        Error::ContentType => Problem::bad_request("send the body as application/json"),
+        Error::Deserialize(error) => Problem::bad_request(format!("the body is not what this path takes: {error}")),
+        _ => Problem::bad_request("the body can't be read"),
+    }
+}
+
+/// The state, for handlers.
+fn state(request: &HttpRequest) -> Option<&State> {
+    request.app_data::<web::Data<State>>().map(|state| state.get_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::MessageBody as _;
+    use actix_web::http::{Method, StatusCode, header};
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use serde_json::{Value, json};
+
+    use super::testing::{HOST, STRANGER, state};
+    use super::*;
+
+    const THREAD: &str = "/v1/threads/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+    const STOP: &str = "/v1/sessions/4bf92f35-77b3-4da6-a3ce-929d0e0e4736/stop";
+
+    #[actix_rt::test]
+    async fn the_route_table_answers_as_it_says() {
+        let long = "x".repeat(BODY_BYTES + 1);
+        let (get, post) = (Method::GET, Method::POST);
+        let cases = [
+            (&get, "/healthz", None, "ada", 200),
+            (&get, "/readyz", None, "ada", 200),
+            (&get, "/v1/agents", None, "ada", 200),
+            (&get, "/v1/tools", None, "ada", 200),
+            (&get, "/v1/threads", None, "ada", 200),
+            (&get, "/v1/threads?limit=x", None, "ada", 400),
+            (&post, "/v1/threads", Some(json!({"name": "new"})), "ada", 201),
+            (&post, "/v1/threads", Some(json!({"name": " "})), "ada", 400),
+            (&post, "/v1/threads", Some(json!({"title": "new"})), "ada", 400),
+            (&post, "/v1/threads", Some(json!({ "name": long })), "ada", 413),
+            (&post, STOP, Some(json!({"reason": long})), "ada", 413),
+            (&Method::PATCH, THREAD, Some(json!({"name": "other"})), "ada", 200),
+            (&Method::PATCH, THREAD, Some(json!({"name": "other"})), STRANGER, 404),
+            (&get, "/v1/threads/default/messages", None, "ada", 404),
+            (&get, "/v1/session", None, "ada", 426),
+            (&get, "/ws", None, "ada", 426),
+            (&post, STOP, None, "ada", 404),
+            (&post, STOP, Some(json!({"run_id": "registry"})), "ada", 400),
+            (&get, "/v1/threads", None, "", 401),
+            (&get, "/v1/nothing", None, "ada", 404),
+            (&get, "/nothing.js", None, "ada", 404),
+            (&Method::PUT, "/v1/threads", None, "ada", 405),
+            (&Method::DELETE, "/healthz", None, "ada", 405),
+        ];
+        for (method, path, body, user, status) in cases {
+            let (found, headers, body) = answer(method, path, body, user).await;
+            assert_eq!(found.as_u16(), status, "{method} {path}: {body}");
+            assert!(headers.contains_key(trail::REQUEST_ID), "{method} {path}");
+            if status >= 400 {
+                assert_eq!(
+                    text(&headers, header::CONTENT_TYPE),
+                    "application/problem+json",
+                    "{method} {path}"
+                );
+                let body: Value = serde_json::from_str(&body).unwrap();
+                assert_eq!(body["status"], status, "{method} {path}");
+            }
+            assert_eq!(headers.contains_key(header::ALLOW), status == 405, "{method} {path}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_ticket_names_its_user_and_a_new_guest_gets_a_cookie() {
+        let (_, headers, body) = answer(&Method::POST, "/v1/tickets", None, "guest").await;
+        let expected = json!({"ticket": "guest", "expires_at": "1970-01-01T00:00:30.000Z", "user_id": "guest"});
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
+        assert_eq!(text(&headers, header::SET_COOKIE), "guest=1; HttpOnly");
+        assert_eq!(text(&headers, header::CACHE_CONTROL), "no-store");
+    }
+
+    #[actix_rt::test]
+    async fn pages_are_clamped() {
+        for (query, limit) in [("", 50), ("?limit=7", 7), ("?limit=0", 1), ("?limit=100000", 200)] {
+            let (_, _, body) = answer(&Method::GET, &format!("/v1/threads{query}"), None, "ada").await;
+            assert_eq!(
+                serde_json::from_str::<Value>(&body).unwrap()["next_before"],
+                limit,
+                "{query}"
+            );
+            let (_, _, body) = answer(&Method::GET, &format!("{THREAD}/messages{query}"), None, "ada").await;
+            assert_eq!(
+                serde_json::from_str::<Value>(&body).unwrap()["next_before"],
+                limit,
+                "{query}"
+            );
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_deletion_waits_for_the_runs_that_it_stopped() {
+        tokio::time::pause();
+        let (status, _, body) = answer(&Method::DELETE, THREAD, None, "ada").await;
+        assert_eq!((status, body.as_str()), (StatusCode::NO_CONTENT, ""));
+        let (status, _, _) = answer(&Method::DELETE, THREAD, None, STRANGER).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+    }
+
+    #[actix_rt::test]
+    async fn the_page_comes_with_a_policy_that_allows_nothing_inline() {
+        for (path, kind) in [
+            ("/", "text/html"),
+            ("/app.js", "text/javascript"),
+            ("/style.css", "text/css"),
+        ] {
+            let (status, headers, body) = answer(&Method::GET, path, None, "").await;
+            assert_eq!(status, StatusCode::OK, "{path}");
+            assert!(text(&headers, header::CONTENT_TYPE).starts_with(kind), "{path}");
+            let policy = text(&headers, header::CONTENT_SECURITY_POLICY);
+            assert!(policy.contains("default-src 'self'") && policy.contains("frame-ancestors 'none'"));
+            assert_eq!(text(&headers, header::X_CONTENT_TYPE_OPTIONS), "nosniff");
+            assert_eq!(text(&headers, header::REFERRER_POLICY), "no-referrer");
+            for inline in ["<style", "style=\"", "onclick=", "<script>"] {
+                assert!(path != "/" || !body.contains(inline), "the page has {inline}");
+            }
+        }
+    }
+
+    fn text(headers: &header::HeaderMap, name: header::HeaderName) -> &str {
+        headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asks the routes, over doubles, as `user` (empty: nobody).
+    async fn answer(
+        method: &Method,
+        path: &str,
+        body: Option<Value>,
+        user: &str,
+    ) -> (StatusCode, header::HeaderMap, String) {
+        let app = App::new()
+            .wrap(from_fn(trail::leave_trail))
+            .app_data(web::Data::new(state()))
+            .configure(routes);
+        let app = init_service(app).await;
+        let mut request = TestRequest::with_uri(path)
+            .method(method.clone())
+            .insert_header((header::HOST, HOST));
+        if !user.is_empty() {
+            request = request.insert_header((header::AUTHORIZATION, format!("Bearer {user}")));
+        }
+        if let Some(body) = body {
+            request = request.set_json(body);
+        }
+        let response = call_service(&app, request.to_request()).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = actix_web::body::to_bytes(response.into_body().boxed()).await.unwrap();
+        (status, headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+}

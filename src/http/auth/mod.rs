@@ -154,11 +154,13 @@ impl Gate {
     ///
     /// # Errors
     /// As [`Tickets::issue`].
-    pub async fn ticket(&self, admitted: &Admitted) -> Result<Ticket, TicketError> {
-        let Identity { user, expires_at, .. } = &admitted.identity;
-        self.tickets
-            .issue(user.clone(), admitted.origin.clone(), *expires_at)
-            .await
+    pub async fn ticket(
+        &self,
+        user: &UserId,
+        origin: Option<Origin>,
+        expires_at: Option<SystemTime>,
+    ) -> Result<Ticket, TicketError> {
+        self.tickets.issue(user.clone(), origin, expires_at).await
     }
 
     async fn identify(

@@ -60,7 +60,12 @@ fn headers(pairs: Headers<'_>) -> HeaderMap {
 
 async fn ticket(gate: &Gate, pairs: Headers<'_>) -> String {
     let admitted = gate.request(&headers(pairs), "").await.unwrap();
-    gate.ticket(&admitted).await.unwrap().ticket.expose_secret().to_owned()
+    ticket_for(gate, &admitted)
+        .await
+        .unwrap()
+        .ticket
+        .expose_secret()
+        .to_owned()
 }
 
 #[tokio::test]
@@ -223,10 +228,20 @@ async fn a_guest_is_prolonged_by_a_ticket_and_never_by_a_token() {
     let gate = gate(&config);
     let guest = gate.session(&headers(&[PAGE]), "").await.unwrap();
     let user = guest.identity.user.clone();
-    let ticket = gate.ticket(&guest).await.unwrap().ticket.expose_secret().to_owned();
+    let ticket = ticket_for(&gate, &guest)
+        .await
+        .unwrap()
+        .ticket
+        .expose_secret()
+        .to_owned();
     assert!(gate.refresh(user.clone(), None, Some(ticket)).await.unwrap().is_some());
     assert_eq!(
         gate.refresh(user, Some("a.b.c".to_owned()), None).await,
         Err(BadCredential)
     );
+}
+
+async fn ticket_for(gate: &Gate, admitted: &Admitted) -> Result<Ticket, TicketError> {
+    let Identity { user, expires_at, .. } = &admitted.identity;
+    gate.ticket(user, admitted.origin.clone(), *expires_at).await
 }

@@ -1,0 +1,214 @@
+//! The process: from a configuration to a running server, and from a signal back to nothing.
+//!
+//! Threads: this one runs the actix system with the supervisor; one worker takes connections; one arbiter per shard runs
+//! sessions with their sockets; a multi-thread runtime ("io") owns what is pooled, the journal's writer first of all.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_rt::{Arbiter, System};
+use anyhow::Context as _;
+use sessile_actors::context::SessionContext;
+use sessile_actors::infra::journal::{Journal, ThreadStore};
+use sessile_actors::infra::memory::MemoryJournal;
+use sessile_actors::infra::metrics::Metrics;
+use sessile_actors::infra::model::ModelRegistry;
+use sessile_actors::infra::{CpuPool, Infra};
+use sessile_actors::shard::Shard;
+use sessile_actors::supervisor::{Drain, ReviveSessions, RootSupervisor};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::config::{Config, JournalKind};
+use crate::http::auth::Gate;
+use crate::http::socket::OpenSockets;
+use crate::http::{self, State};
+use crate::models::offline;
+use crate::store::{MemoryNotes, NoteStore, SqliteStore};
+use crate::{agents, models, tools};
+
+/// Threads of the io runtime: it waits more than it works.
+const IO_THREADS: usize = 2;
+
+/// The exit code after a panic of the supervisor (sysexits: internal software error).
+const EXIT_SUPERVISOR: i32 = 70;
+
+/// How long sockets have to take their close frames after a drain. Beyond: they are cut.
+const SOCKETS_LINGER: Duration = Duration::from_secs(2);
+
+/// What outlives sessions, by kind of journal.
+struct Stores {
+    journal: Arc<dyn Journal>,
+    threads: Arc<dyn ThreadStore>,
+    notes: Arc<dyn NoteStore>,
+    /// Sessions in which messages wait.
+    waiting: Vec<SessionContext>,
+    /// To be closed at the end.
+    sqlite: Option<SqliteStore>,
+}
+
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends at once.
+///
+/// # Errors
+/// Whatever keeps the server from starting, as a sentence that says what to do.
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    let io = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(IO_THREADS)
+        .thread_name("io")
+        .enable_all()
+        .build()
+        .context("the io runtime can't be started")?;
+    let listener = http::listen(config.server.listen).with_context(|| {
+        format!(
+            "can't listen on {}; choose another address by --listen",
+            config.server.listen
+        )
+    })?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let stores = open_stores(config, &io)?;
+    let gate = {
+        let _runtime = io.enter();
+        Gate::start(config, address)?
+    };
+    let infra = Arc::new(infra(config, &stores, &gate, &io)?);
+    let code = System::new().block_on(serve(config, listener, address, infra, gate, stores));
+    io.shutdown_timeout(Duration::from_secs(1));
+    code
+}
+
+fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
+    match config.journal.kind {
+        JournalKind::Memory => {
+            let journal = Arc::new(MemoryJournal::start_on(io.handle()));
+            Ok(Stores {
+                journal: Arc::clone(&journal) as Arc<dyn Journal>,
+                threads: journal,
+                notes: Arc::new(MemoryNotes::start_on(io.handle())),
+                waiting: Vec::new(),
+                sqlite: None,
+            })
+        }
+        JournalKind::Sqlite => {
+            let store = io.block_on(SqliteStore::open(&config.data_dir, io.handle()))?;
+            let waiting = io.block_on(store.sessions_with_queued_runs())?;
+            Ok(Stores {
+                journal: Arc::new(store.clone()),
+                threads: Arc::new(store.clone()),
+                notes: Arc::new(store.clone()),
+                waiting,
+                sqlite: Some(store),
+            })
+        }
+    }
+}
+
+fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
+    let script = config.models.scripted_file.as_deref();
+    let models = models::all(offline::PIECE_DELAY, script).context("the scripted model can't be read")?;
+    let models = ModelRegistry::freeze(models)
+        .map_err(|name| anyhow::anyhow!("two models are named `{name}`; give one of them another name"))?;
+    Ok(Infra {
+        agents: agents::all(config.agents.step_limit)
+            .freeze(&config.agents.default)
+            .context("the agents can't be registered; see agents.default")?,
+        tools: tools::all(Arc::clone(&stores.notes)).freeze()?,
+        models,
+        journal: Arc::clone(&stores.journal),
+        threads: Arc::clone(&stores.threads),
+        credentials: Arc::new(gate.clone()),
+        limits: config.limits.clone(),
+        metrics: Metrics::default(),
+        cpu: CpuPool::new(io.handle().clone(), cores()),
+    })
+}
+
+async fn serve(
+    config: &Config,
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    infra: Arc<Infra>,
+    gate: Gate,
+    stores: Stores,
+) -> anyhow::Result<ExitCode> {
+    let arbiters: Vec<Arbiter> = (0..config.server.shards.unwrap_or_else(cores))
+        .map(|_| Arbiter::new())
+        .collect();
+    let shards = arbiters.iter().map(|arbiter| Shard::on(&arbiter.handle())).collect();
+    let supervisor = RootSupervisor::new(Arc::clone(&infra), shards, supervisor_panicked).start();
+    if !stores.waiting.is_empty() {
+        info!(
+            sessions = stores.waiting.len(),
+            "messages wait since the last stop; their sessions are revived"
+        );
+        supervisor.send(ReviveSessions(stores.waiting)).await?;
+    }
+    let sockets = OpenSockets::default();
+    let state = State {
+        supervisor: supervisor.clone(),
+        infra,
+        doorkeeper: Arc::new(gate),
+        sockets: sockets.clone(),
+    };
+    let server = http::serve(vec![listener], state)?;
+    let handle = server.handle();
+    let serving = actix_rt::spawn(server);
+    // On standard output, whatever the log's level and format: scripts and people read the address here.
+    println!("sessile listens on http://{address}");
+    info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    info!("stopping: nothing new is taken; a second signal ends at once");
+    handle.pause().await;
+    let drain = async {
+        // Without a supervisor there is nothing to drain.
+        let _ = supervisor.send(Drain).await;
+        if tokio::time::timeout(SOCKETS_LINGER, sockets.all_closed())
+            .await
+            .is_err()
+        {
+            warn!("some sockets did not take their close frame in time");
+        }
+    };
+    let drained = tokio::select! {
+        () = drain => true,
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+    };
+    handle.stop(false).await;
+    serving.abort();
+    for arbiter in &arbiters {
+        arbiter.stop();
+    }
+    if !drained {
+        warn!("stopped before everything had ended; the journal tells the rest at the next start");
+        return Ok(ExitCode::FAILURE);
+    }
+    for arbiter in arbiters {
+        if arbiter.join().is_err() {
+            warn!("a shard's thread panicked");
+        }
+    }
+    if let Some(store) = stores.sqlite {
+        store.close().await;
+    }
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Without the supervisor no count and no limit is true: whoever watches the process starts it anew.
+fn supervisor_panicked() {
+    std::process::exit(EXIT_SUPERVISOR);
+}
