@@ -103,6 +103,8 @@ struct Attached {
     control_bytes: usize,
     /// Grants held back while too many replies wait.
     owed: usize,
+    /// Frames that the sink may still hand over. At zero nothing is read, signs of life included.
+    credit: usize,
     /// Events wait for a snapshot that is being read.
     holds: bool,
     reading: bool,
@@ -195,6 +197,7 @@ impl UserSessionActor {
             control: VecDeque::new(),
             control_bytes: 0,
             owed: 0,
+            credit: self.infra.limits.inbox_frames,
             holds: false,
             reading: false,
             page: Vec::new(),
@@ -380,7 +383,9 @@ impl UserSessionActor {
             && attached.owed > 0
             && !attached.backlogged(frames, bytes)
         {
-            attached.sink.grant(std::mem::take(&mut attached.owed));
+            let owed = std::mem::take(&mut attached.owed);
+            attached.credit += owed;
+            attached.sink.grant(owed);
         }
     }
 
@@ -499,6 +504,10 @@ impl UserSessionActor {
             return;
         };
         let now = Instant::now();
+        if attached.credit == 0 {
+            // We are not reading, so silence says nothing about the client.
+            attached.last_heard = now;
+        }
         let silent = now.saturating_duration_since(attached.last_heard);
         if silent > limits.heartbeat_interval * (limits.heartbeat_missed + 1) {
             info!(parent: &self.span, ?silent, "socket is dead");
@@ -624,6 +633,7 @@ impl Handler<FrameArrived> for UserSessionActor {
             return;
         };
         attached.last_heard = Instant::now();
+        attached.credit = attached.credit.saturating_sub(1);
         let read = std::str::from_utf8(&text)
             .map_err(|_| crate::protocol::client::FrameError::not_utf8())
             .and_then(|text| ClientFrame::read(text, depth));
