@@ -5,5 +5,7 @@
     reason = "in a test a panic is the answer, and its line says which"
 )]
 
+mod architecture;
+mod isolation;
 mod lifecycle;
 mod store;
