@@ -8,4 +8,5 @@
 mod architecture;
 mod isolation;
 mod lifecycle;
+mod server;
 mod store;
