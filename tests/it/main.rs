@@ -6,6 +6,9 @@
 )]
 
 mod architecture;
+mod crash;
 mod isolation;
 mod lifecycle;
+mod resume;
 mod store;
+mod threads;
