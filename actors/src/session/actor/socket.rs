@@ -180,7 +180,8 @@ impl UserSessionActor {
             .resume
             .and_then(|resume| resume.epoch)
             .is_none_or(|epoch| epoch == open.epoch);
-        if same_log && known > head {
+        // Up to what is numbered: a snapshot may be ahead of the commit that we have been told of.
+        if same_log && known >= open.outbox.next_seq() {
             warn!(parent: &self.span, %known, %head, "a client claims to have seen what was never sent");
             return self.refuse_socket(attach.socket, CloseCode::ImpossibleResume);
         }
