@@ -287,7 +287,10 @@ impl Engine {
     /// Within the rate: what is left to check here, then the store.
     fn prepare(&mut self, mut op: Op, now: Now, fx: &mut Vec<Effect>) {
         let lane = self.lanes.get(&op.thread);
+        let repeat = self.runs.values().any(|run| run.message_id == op.message_id);
         let start = match (&op.work, lane) {
+            // The store knows the first answer. What a new message would be refused for does not concern a repeat.
+            (Work::Say { .. }, Some(_)) if repeat => false,
             (Work::Say { say, .. }, Some(lane)) => {
                 if say.on_busy == OnBusy::Reject {
                     let holder = lane.active.or(lane.queue.front().copied());
