@@ -162,7 +162,6 @@ impl Engine {
             // A run that waited left no place for another.
             self.unblock_all(now, fx);
         }
-        self.drained(fx);
     }
 
     /// Makes what was said and the answer one: an answer that goes on where the text stands becomes its rest.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::run::{Run, RunPhase};
-use super::{Effect, Engine, Now, RunInput, StartRun, Stop};
+use super::{Drain, Effect, Engine, Now, RunInput, StartRun, Stop};
 use crate::ids::{MessageId, RequestId, RunId, SessionId, ThreadId};
 use crate::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply};
 use crate::protocol::CloseCode;
@@ -177,7 +177,7 @@ impl Engine {
         fresh: Fresh,
         fx: &mut Vec<Effect>,
     ) {
-        if self.draining {
+        if self.drain != Drain::No {
             let mut error = Self::error(
                 ErrorCode::Overloaded,
                 "the server is shutting down; resume in a moment",
