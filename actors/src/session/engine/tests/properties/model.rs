@@ -367,6 +367,7 @@ impl World {
     }
 
     fn start(&mut self, start: &StartRun) {
+        assert_eq!(self.drained, 0, "nothing begins in a drained session");
         let told = self
             .told
             .get(&start.run)
