@@ -31,6 +31,8 @@ pub struct World {
     answered: BTreeMap<String, usize>,
     /// Of each id that made a run, the frame.
     pub messages: Vec<(u64, Command)>,
+    /// Of each message that was accepted, the run.
+    accepted: BTreeMap<String, RunId>,
     drained: usize,
 }
 
@@ -184,6 +186,7 @@ impl World {
             sent: BTreeMap::new(),
             answered: BTreeMap::new(),
             messages: Vec::new(),
+            accepted: BTreeMap::new(),
             drained: 0,
         }
     }
@@ -344,6 +347,8 @@ impl World {
                 if *status != AcceptStatus::Duplicate {
                     let earlier = self.told.insert(*run_id, Told::of(*thread_id));
                     assert!(earlier.is_none(), "a run is accepted once");
+                    let earlier = self.accepted.insert(message_id.to_string(), *run_id);
+                    assert!(earlier.is_none(), "a message is accepted once");
                 }
                 Some(message_id.to_string())
             }
@@ -352,7 +357,14 @@ impl World {
             | Control::ThreadSwitched { message_id, .. }
             | Control::ThreadRenamed { message_id, .. }
             | Control::ThreadDeleted { message_id, .. } => message_id.map(|id| id.to_string()),
-            Control::Error(error) => error.reply_to.clone(),
+            Control::Error(error) => {
+                if matches!(error.code, ErrorCode::RunActive | ErrorCode::QueueFull) {
+                    let run = error.reply_to.as_ref().and_then(|id| self.accepted.get(id));
+                    let over = run.is_none_or(|run| self.told[run].ended);
+                    assert!(over, "sending again what runs or waits is safe: {error:?}");
+                }
+                error.reply_to.clone()
+            }
             Control::Pong { .. } | Control::ThreadChanged { .. } => None,
             other => panic!("the engine says no such thing: {other:?}"),
         };
