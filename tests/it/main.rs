@@ -1,3 +1,4 @@
 //! One test binary, a module per promise.
 
+mod interleavings;
 mod lifecycle;
