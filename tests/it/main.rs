@@ -7,6 +7,7 @@
 
 mod architecture;
 mod crash;
+mod interleavings;
 mod isolation;
 mod lifecycle;
 mod resume;
