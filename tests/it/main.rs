@@ -6,7 +6,11 @@
 )]
 
 mod architecture;
+mod crash;
+mod interleavings;
 mod isolation;
 mod lifecycle;
+mod resume;
 mod server;
 mod store;
+mod threads;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::books::Place;
 use super::{RETRY_AFTER, RootSupervisor};
@@ -129,6 +129,9 @@ impl Handler<AttachSocket> for RootSupervisor {
         let Some((user, place)) = self.books.take_reservation(request.reservation.number) else {
             return warn!("a socket came after its reservation had ended");
         };
+        if self.drain.is_some() {
+            return debug!("a socket came while draining; its client resumes elsewhere or later");
+        }
         let me = ctx.address();
         let attach = Attach {
             socket: request.socket,

@@ -41,7 +41,8 @@ impl Handler<RunChanged> for RootSupervisor {
     type Result = ();
 
     fn handle(&mut self, changed: RunChanged, _: &mut Context<Self>) {
-        self.books.run_changed(changed.session, changed.state.is_active());
+        self.books
+            .run_changed(changed.session, changed.run, changed.state.is_active());
         for session in self.books.siblings(changed.session) {
             let notice = ThreadChanged {
                 thread: changed.thread,

@@ -180,7 +180,8 @@ impl UserSessionActor {
             .resume
             .and_then(|resume| resume.epoch)
             .is_none_or(|epoch| epoch == open.epoch);
-        if same_log && known > head {
+        // Up to what is numbered: a snapshot may be ahead of the commit that we have been told of.
+        if same_log && known >= open.outbox.next_seq() {
             warn!(parent: &self.span, %known, %head, "a client claims to have seen what was never sent");
             return self.refuse_socket(attach.socket, CloseCode::ImpossibleResume);
         }
@@ -354,6 +355,10 @@ impl UserSessionActor {
             Ok(()) => {
                 for text in attached.control.drain(..turn.controls) {
                     attached.control_bytes -= text.len();
+                }
+                if let Some(tail) = turn.tail {
+                    attached.control_bytes += tail.len();
+                    attached.control.push_front(tail);
                 }
                 attached.page.retain(|event| event.seq > turn.sent);
                 open.outbox.sent(turn.sent);
@@ -537,6 +542,8 @@ struct Turn {
     events: usize,
     sent: Seq,
     read_back: Option<Seq>,
+    /// What the seed system's clients wait for after the last event of the turn.
+    tail: Option<Bytes>,
 }
 
 impl Turn {
@@ -553,6 +560,7 @@ impl Turn {
             events: 0,
             sent: open.outbox.sent_seq(),
             read_back: None,
+            tail: None,
         };
         for text in &attached.control {
             let alone = idle && turn.texts.is_empty();
@@ -589,9 +597,13 @@ impl Turn {
         for event in events {
             turn.sent = event.seq;
             turn.events += 1;
-            let tail = (attached.legacy && event.terminal).then(|| legacy_tail(&event.body, open));
+            let ends = attached.legacy && event.terminal;
+            turn.tail = ends.then(|| legacy_tail(&event.body, open)).flatten();
             turn.texts.push(event.body);
-            turn.texts.extend(tail.flatten());
+            if ends {
+                // What follows the end comes next, before any other event.
+                break;
+            }
         }
         Some(turn)
     }
