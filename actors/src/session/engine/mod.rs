@@ -230,6 +230,8 @@ pub struct Emission {
     pub run: RunId,
     /// Its thread.
     pub thread: ThreadId,
+    /// What it is asked by.
+    pub request: RequestId,
     /// Its agent.
     pub agent: Arc<str>,
     /// The event.

@@ -356,6 +356,7 @@ fn emission(number: u64, event: Event, end: Option<RunEnd>) -> Effect {
     Effect::Emit(Box::new(Emission {
         run: run(number),
         thread: thread(HOME),
+        request: request(number),
         agent: "echo".into(),
         event,
         end,
@@ -425,6 +426,7 @@ fn begins_in(thread: ThreadId, number: u64) -> Vec<Effect> {
         Effect::Emit(Box::new(Emission {
             run: run(number),
             thread,
+            request: request(number),
             agent: "echo".into(),
             event: Event::AgentStarted {
                 status: "started",
