@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sessile_actors::protocol::server::is_terminal_kind;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
@@ -226,8 +226,10 @@ impl Client {
 
     /// The next frame; none when the socket has ended.
     pub async fn next(&mut self) -> Option<Value> {
+        // Pings are not what anybody waits for.
+        let deadline = Instant::now() + PATIENCE;
         while self.ending.is_none() {
-            let Ok(heard) = timeout(PATIENCE, self.socket.next()).await else {
+            let Ok(heard) = timeout_at(deadline, self.socket.next()).await else {
                 panic!("nothing came after seq {}; {}", self.last_seq, self.story());
             };
             match heard {

@@ -11,7 +11,8 @@ const IDS: [&str; 4] = ["request", "session", "thread", "run"];
 fn fields(line: &str) -> Vec<(String, Value)> {
     let line: Value = serde_json::from_str(line).unwrap_or_else(|fault| panic!("{fault} in {line}"));
     let spans = line["spans"].as_array().cloned().unwrap_or_default();
-    let all = spans.iter().chain([&line]).filter_map(Value::as_object);
+    // `span` too: a line with a parent of its own, outside of any task, has no `spans`.
+    let all = spans.iter().chain([&line, &line["span"]]).filter_map(Value::as_object);
     all.flat_map(|fields| fields.iter().map(|(name, value)| (name.clone(), value.clone())))
         .collect()
 }

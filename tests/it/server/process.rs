@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use serde_json::Value;
@@ -15,6 +15,8 @@ use super::http::{Answer, ask};
 /// Where a server lives: its settings, its data, and what it prints. Outlives its process.
 pub struct House {
     dir: TempDir,
+    listen: String,
+    data: PathBuf,
     arguments: Vec<String>,
 }
 
@@ -29,10 +31,11 @@ impl House {
     /// A house with an empty data directory and the offline model.
     pub fn new() -> Self {
         let dir = TempDir::new().unwrap();
-        let data = dir.path().join("data").display().to_string();
         Self {
+            listen: "127.0.0.1:0".to_owned(),
+            data: dir.path().join("data"),
             dir,
-            arguments: ["--listen", "127.0.0.1:0", "--data", &data].map(str::to_owned).into(),
+            arguments: Vec::new(),
         }
     }
 
@@ -58,15 +61,21 @@ impl House {
         self
     }
 
-    /// Adds flags as they are; the last of two wins.
-    pub fn flags(mut self, flags: &[&str]) -> Self {
-        self.arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    /// Listens elsewhere.
+    pub fn listen(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.listen);
         self
     }
 
-    /// Where the data is.
-    pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+    /// Keeps its data elsewhere.
+    pub fn data_in(mut self, directory: &Path) -> Self {
+        directory.clone_into(&mut self.data);
+        self
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Runs `sessile` with other arguments in this house's configuration, to its end.
@@ -81,7 +90,7 @@ impl House {
 
     /// Starts a server that must refuse to; what it says.
     pub fn refusal(&self) -> String {
-        let (succeeded, out, err) = output(command().args(&self.arguments));
+        let (succeeded, out, err) = output(&mut self.command());
         assert!(!succeeded && out.is_empty(), "it started: {out}{err}");
         err
     }
@@ -90,8 +99,8 @@ impl House {
     pub async fn start(self) -> Server {
         let (out, err) = (self.dir.path().join("out"), self.dir.path().join("err"));
         let log = File::options().create(true).append(true).open(&err).unwrap();
-        let child = command()
-            .args(&self.arguments)
+        let child = self
+            .command()
             .stdin(Stdio::null())
             .stdout(File::create(&out).unwrap())
             .stderr(log)
@@ -113,6 +122,16 @@ impl House {
         })
         .await;
         server
+    }
+
+    fn command(&self) -> Command {
+        let mut command = command();
+        command
+            .args(["--listen", &self.listen])
+            .arg("--data")
+            .arg(&self.data)
+            .args(&self.arguments);
+        command
     }
 
     fn file(&self, name: &str, text: &str) -> String {

@@ -4,7 +4,7 @@ use super::House;
 
 #[test]
 fn guests_beyond_loopback_are_refused_with_what_to_set() {
-    let said = House::new().flags(&["--listen", "0.0.0.0:0"]).refusal();
+    let said = House::new().listen("0.0.0.0:0").refusal();
     assert!(said.contains("auth.mode") && said.contains("0.0.0.0"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }
@@ -33,10 +33,11 @@ fn a_value_that_makes_no_sense_is_refused_with_its_key() {
 #[tokio::test]
 async fn a_second_server_on_the_same_data_is_refused_and_the_first_goes_on() {
     let server = House::new().start().await;
-    let data = server.house().data().display().to_string();
-    let said = House::new().flags(&["--data", &data]).refusal();
+    let data = server.house().data();
+    let said = House::new().data_in(data).refusal();
+    let place = data.display().to_string();
     assert!(
-        said.contains("another server is using") && said.contains(&data),
+        said.contains("another server is using") && said.contains(&place),
         "{said}"
     );
     server.connect(&server.guest().await).await.settle().await;
@@ -45,9 +46,7 @@ async fn a_second_server_on_the_same_data_is_refused_and_the_first_goes_on() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_refused_with_what_to_do() {
     let server = House::new().start().await;
-    let said = House::new().flags(&["--listen", &server.address.to_string()]).refusal();
-    assert!(
-        said.contains(&server.address.to_string()) && said.contains("--listen"),
-        "{said}"
-    );
+    let address = server.address.to_string();
+    let said = House::new().listen(&address).refusal();
+    assert!(said.contains(&address) && said.contains("--listen"), "{said}");
 }
