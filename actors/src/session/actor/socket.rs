@@ -244,7 +244,8 @@ impl UserSessionActor {
         let window = Window {
             frames: limits.sink_frames,
             bytes: limits.sink_bytes,
-            inbound: limits.inbox_frames,
+            // Less what waits from the last socket: a client that reconnects in a loop buys no room.
+            inbound: limits.inbox_frames.saturating_sub(open.engine.waiting_frames()),
         };
         socket
             .open(uplink, window)

@@ -325,6 +325,12 @@ impl Engine {
         self.runs.is_empty() && self.op.is_none() && self.inbox.is_empty()
     }
 
+    /// Frames that wait to be handled. Each still gives a grant, to whichever socket is there by then.
+    #[must_use]
+    pub fn waiting_frames(&self) -> usize {
+        self.inbox.len()
+    }
+
     /// Whether what this run makes is told: it works and nobody has stopped it.
     #[must_use]
     pub fn listens_to(&self, run: RunId) -> bool {
@@ -351,7 +357,11 @@ impl Engine {
             Input::StopRuns { run, thread, stop } => {
                 self.stop_matching(run, thread, &stop, now, &mut fx);
             }
-            Input::Attached => self.detached_since = None,
+            Input::Attached => {
+                self.detached_since = None;
+                // In a row means on one socket: the next one is not closed for what the last one did.
+                (self.faulty, self.refused) = (0, 0);
+            }
             Input::Detached => self.detached_since = Some(now.mono),
             Input::Requeued(runs) => self.requeue(runs, now, &mut fx),
             // Said again, it gives no run its time back.
