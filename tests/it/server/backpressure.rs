@@ -33,7 +33,7 @@ async fn a_client_that_stops_reading_is_closed_with_4002_and_resumes_without_a_g
     let mut bob = server.connect(&server.guest().await).await;
     bob.say("hello").await;
     bob.until("agent_completed").await;
-    let (frames, ending) = client.to_the_end().await;
+    let (frames, ending) = client.until_it_ends().await;
     let reason = "the client reads too slowly; resume with last_seq".to_owned();
     assert_eq!(ending, Ending::Closed(4002, reason));
     heard.extend(frames);

@@ -296,7 +296,7 @@ impl Client {
     }
 
     /// Reads as long as the socket lives; what came, and how it ended.
-    pub async fn to_the_end(&mut self) -> (Vec<Value>, Ending) {
+    pub async fn until_it_ends(&mut self) -> (Vec<Value>, Ending) {
         let mut frames = Vec::new();
         while let Some(frame) = self.next().await {
             frames.push(frame);
@@ -306,7 +306,7 @@ impl Client {
 
     /// Waits for the socket's close; its code and reason.
     pub async fn closed(&mut self) -> (u16, String) {
-        match self.to_the_end().await {
+        match self.until_it_ends().await {
             (_, Ending::Closed(code, reason)) => (code, reason),
             (_, Ending::Cut) => panic!("cut without a close frame; {}", self.story()),
         }

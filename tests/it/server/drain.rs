@@ -4,7 +4,7 @@ use super::{Client, Ending, House};
 
 /// Reads the goodbye: `server_shutdown`, then 1012 with the time to come back.
 async fn goodbye(client: &mut Client) {
-    let (frames, ending) = client.to_the_end().await;
+    let (frames, ending) = client.until_it_ends().await;
     let told = frames.iter().find(|frame| frame["type"] == "server_shutdown");
     let told = told.unwrap_or_else(|| panic!("no server_shutdown in {frames:#?}"))["payload"]["retry_after_ms"].clone();
     let Ending::Closed(1012, reason) = ending else {

@@ -42,7 +42,7 @@ async fn beyond_the_rate_a_message_is_refused_and_a_flood_is_closed_with_4008() 
             break;
         }
     }
-    let (_, ending) = client.to_the_end().await;
+    let (_, ending) = client.until_it_ends().await;
     assert!(matches!(ending, Ending::Closed(4008, _)), "{ending:?}");
     server.resume(&ada, &client.place()).await.settle().await;
 }

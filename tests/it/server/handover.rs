@@ -12,7 +12,7 @@ async fn a_second_socket_takes_over_and_the_first_is_closed_with_4001() {
     let mut newer = server.resume(&ada, &older.place()).await;
     heard.extend(newer.run_to_end().await);
     assert_eq!(super::spoken(&heard), super::whole_stream());
-    let (frames, ending) = older.to_the_end().await;
+    let (frames, ending) = older.until_it_ends().await;
     let reason = "another socket took this session over".to_owned();
     assert_eq!(ending, super::Ending::Closed(4001, reason));
     assert!(
@@ -67,7 +67,7 @@ async fn an_unknown_session_and_someone_elses_are_closed_in_the_same_words() {
     let mut verdicts = Vec::new();
     for place in [begin(&client.place()), client.place(), begin(&unknown), unknown] {
         let mut stranger = server.knock(Door::of(&eve).back_to(&place)).await;
-        let (frames, ending) = stranger.to_the_end().await;
+        let (frames, ending) = stranger.until_it_ends().await;
         assert!(frames.is_empty(), "nothing is told: {frames:#?}");
         verdicts.push(ending);
     }

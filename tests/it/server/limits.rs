@@ -137,7 +137,7 @@ async fn faulty_frames_are_answered_one_by_one_and_the_tenth_in_a_row_closes_wit
     for _ in 0..10 {
         client.send_text("{").await;
     }
-    let (frames, ending) = client.to_the_end().await;
+    let (frames, ending) = client.until_it_ends().await;
     assert_eq!(frames.len(), 10, "{frames:#?}");
     assert!(matches!(ending, super::Ending::Closed(4400, _)), "{ending:?}");
 }

@@ -100,7 +100,7 @@ async fn at_its_tokens_end_a_socket_is_warned_then_closed_and_the_run_goes_on() 
     let mut heard = client
         .collect("a warning", |frame| frame["type"] == "reauth_required")
         .await;
-    let (frames, ending) = client.to_the_end().await;
+    let (frames, ending) = client.until_it_ends().await;
     assert!(matches!(ending, Ending::Closed(4401, _)), "{ending:?}");
     heard.extend(frames);
     assert!(
