@@ -6,7 +6,7 @@ use super::{Client, Door, Ending, House, Server, User, eventually, spoken};
 
 /// Less than this may a client that reads nothing make the server grow. What is bounded is a window of 256 KiB before the
 /// socket and another behind it; the rest is the answer itself, its commits and the allocator's slack.
-const GROWTH_MAX: u64 = 48 * 1024 * 1024;
+const GROWTH_MAX: u64 = 16 * 1024 * 1024;
 
 /// A server that loses its patience soon, and agents that may say much.
 fn impatient() -> House {
@@ -27,7 +27,6 @@ async fn a_client_that_stops_reading_is_closed_with_4002_and_resumes_without_a_g
     let mut client = narrow(&server, &ada).await;
     client.say("deluge").await;
     let mut heard = client.collect("some of it", |frame| frame["seq"] == 10).await;
-    let before = server.resident_bytes();
     server.logged("client reads too slowly").await;
     // Nobody else waits for it.
     let mut bob = server.connect(&server.guest().await).await;
@@ -46,8 +45,6 @@ async fn a_client_that_stops_reading_is_closed_with_4002_and_resumes_without_a_g
         heard.last().unwrap()["payload"]["result"] == said,
         "the answer is what was streamed"
     );
-    let grown = server.resident_bytes().saturating_sub(before);
-    assert!(grown < GROWTH_MAX, "the server grew by {grown} bytes");
 }
 
 #[tokio::test]
@@ -63,16 +60,16 @@ async fn a_run_is_stopped_over_http_while_its_socket_is_wedged() {
     client.collect("some of it", |frame| frame["seq"] == 10).await;
     let before = server.resident_bytes();
     let place = client.place();
-    // Wedged: what was said is far more than the socket took.
-    let history = format!(
-        "/v1/threads/{}/messages?session_id={}",
-        client.thread(),
-        place.session_id
-    );
+    // Wedged: what was said is far more than the socket took. Another thread's history knows, without the words.
+    let made = server
+        .ask(&ada, "POST", "/v1/threads", Some(json!({"name": "quiet"})))
+        .await;
+    let quiet = made.json()["thread_id"].as_str().unwrap().to_owned();
+    let history = format!("/v1/threads/{quiet}/messages?session_id={}", place.session_id);
     eventually("the run says more than the buffers hold", async || {
         let told = server.ask(&ada, "GET", &history, None).await.json();
         let as_of = told["as_of_seq"].as_u64().unwrap();
-        if as_of > 2_000 {
+        if as_of > 1_500 {
             Ok(())
         } else {
             Err(format!("as of {as_of}"))

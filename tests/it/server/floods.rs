@@ -10,7 +10,8 @@ async fn beyond_the_rate_a_message_is_refused_and_a_flood_is_closed_with_4008() 
     let server = House::scripted()
         .set("limits.messages_per_second=1")
         .set("limits.message_burst=2")
-        .set("limits.flood_messages=20")
+        // More than wait unread when the socket is closed: those are refused on the next one.
+        .set("limits.flood_messages=40")
         .start()
         .await;
     let ada = server.guest().await;
@@ -32,7 +33,7 @@ async fn beyond_the_rate_a_message_is_refused_and_a_flood_is_closed_with_4008() 
     let mut bob = server.connect(&server.guest().await).await;
     bob.message(json!({"content": "hello", "agent": "echo"})).await;
     bob.until("agent_completed").await;
-    for n in 0..60 {
+    for n in 0..120 {
         let text = json!({"type": "user_message", "payload": {"content": n.to_string()}}).to_string();
         if client
             .raw(&super::client::client_frame(0x81, text.as_bytes()))
