@@ -240,7 +240,10 @@ impl UserSessionActor {
         let window = Window {
             frames: limits.sink_frames,
             bytes: limits.sink_bytes,
-            inbound: limits.inbox_frames,
+            // What earlier sockets handed over and is not handled yet takes its place: reconnecting wins no frames.
+            inbound: limits
+                .inbox_frames
+                .saturating_sub(open.engine.waiting_frames() + open.reads),
         };
         socket
             .open(uplink, window)
@@ -316,6 +319,25 @@ impl UserSessionActor {
         if let Some(attached) = self.open.as_mut().and_then(|open| open.socketry.attached.as_mut()) {
             attached.owed += 1;
         }
+    }
+
+    /// A frame that was handled asks for a read: its grant waits until that has come back, so that reads are bounded too.
+    pub(super) fn hold_grant(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        open.reads += 1;
+        if let Some(attached) = &mut open.socketry.attached {
+            attached.owed = attached.owed.saturating_sub(1);
+        }
+    }
+
+    /// A read has come back.
+    pub(super) fn answer_read(&mut self, control: &Control, ctx: &mut Context<Self>) {
+        if let Some(open) = &mut self.open {
+            open.reads = open.reads.saturating_sub(1);
+        }
+        self.reply(control);
+        self.owe_grant();
+        self.pump(ctx);
     }
 
     /// Sends replies, then durable events, as far as there is room; reads back what memory no longer holds.

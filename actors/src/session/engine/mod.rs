@@ -323,6 +323,12 @@ impl Engine {
         self.runs.is_empty() && self.op.is_none() && self.inbox.is_empty()
     }
 
+    /// How many frames wait for the current operation.
+    #[must_use]
+    pub fn waiting_frames(&self) -> usize {
+        self.inbox.len()
+    }
+
     /// Whether what this run makes is told: it works and nobody has stopped it.
     #[must_use]
     pub fn listens_to(&self, run: RunId) -> bool {
