@@ -1,6 +1,7 @@
 //! Random scripts of clients, cuts and crashes against the real actors: whatever happens, the line of events is whole,
 //! every accepted message has one run, and every run one end.
 
+mod bounds;
 mod brittle;
 mod client;
 

@@ -285,6 +285,12 @@ impl<'w> Client<'w> {
         }
     }
 
+    /// How many frames more it may send now.
+    pub fn granted(&self) -> usize {
+        let wire = self.wire.as_ref().expect("it is connected");
+        wire.line.granted.load(Ordering::Relaxed)
+    }
+
     pub async fn say(&mut self, id: MessageId, payload: &Value) {
         self.send(json!({ "type": "user_message", "message_id": id, "payload": payload }))
             .await;
