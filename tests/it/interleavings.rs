@@ -21,7 +21,7 @@ use sessile_actors::protocol::server::is_terminal_kind;
 use sessile_actors::testing::{FakeTool, World, agent, world};
 
 use brittle::{Brittle, Fault, USERS, die};
-use client::Client;
+use client::{Client, WINDOW};
 
 /// One thing that a client does, or that happens to it.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ fn brittle_world() -> (World, Arc<Brittle>) {
             limits.outbox_events = 6;
             limits.sink_frames = 4;
             limits.sink_bytes = 4 * 1024;
-            limits.inbox_frames = 4;
+            limits.inbox_frames = WINDOW;
             limits.queued_per_thread = 3;
             limits.message_burst = 1_000;
             limits.emit_credit = 2;

@@ -13,9 +13,6 @@ use sessile_actors::protocol::server::{History, HistoryMessage, ThreadSummary};
 
 use super::*;
 
-/// Frames that a client of these tests may have on their way.
-const WINDOW: usize = 4;
-
 #[actix::test]
 async fn reconnecting_wins_a_client_no_frames_beyond_those_that_wait() {
     tokio::time::pause();
