@@ -147,6 +147,11 @@ impl Socketry {
 }
 
 impl Attached {
+    fn queue(&mut self, reply: Option<Bytes>) {
+        self.control_bytes += reply.as_ref().map_or(0, Bytes::len);
+        self.control.extend(reply);
+    }
+
     fn backlogged(&self, frames: usize, bytes: usize) -> bool {
         self.control.len() >= frames || self.control_bytes >= bytes
     }
@@ -310,8 +315,7 @@ impl UserSessionActor {
             return;
         };
         let text = control.to_text(self.context.session(), None, SystemTime::now());
-        attached.control_bytes += text.len();
-        attached.control.push_back(text);
+        attached.queue(Some(text));
     }
 
     /// A frame was handled: the socket may hand over another, unless too many replies wait.
@@ -374,6 +378,7 @@ impl UserSessionActor {
                 for text in attached.control.drain(..turn.controls) {
                     attached.control_bytes -= text.len();
                 }
+                attached.queue(turn.tail);
                 attached.page.retain(|event| event.seq > turn.sent);
                 open.outbox.sent(turn.sent);
                 self.infra.metrics.events_sent.add(turn.events as u64);
@@ -550,6 +555,8 @@ struct Turn {
     events: usize,
     sent: Seq,
     read_back: Option<Seq>,
+    /// For a client of the seed system, when the turn ends with the end of a run: what goes right after it.
+    tail: Option<Bytes>,
 }
 
 impl Turn {
@@ -566,6 +573,7 @@ impl Turn {
             events: 0,
             sent: open.outbox.sent_seq(),
             read_back: None,
+            tail: None,
         };
         for text in &attached.control {
             let alone = idle && turn.texts.is_empty();
@@ -602,9 +610,15 @@ impl Turn {
         for event in events {
             turn.sent = event.seq;
             turn.events += 1;
-            let tail = (attached.legacy && event.terminal).then(|| legacy_tail(&event.body, open));
+            let ends = attached.legacy && event.terminal;
+            if ends {
+                turn.tail = legacy_tail(&event.body, open);
+            }
             turn.texts.push(event.body);
-            turn.texts.extend(tail.flatten());
+            if ends {
+                // The tail comes before the next event, and has room of its own.
+                break;
+            }
         }
         Some(turn)
     }
