@@ -440,10 +440,9 @@ impl Engine {
         }
         match &event {
             Event::ToolExecuting { call_id, tool_name, .. } => run.open_call(*call_id, tool_name, now.mono),
-            Event::ToolCompleted { call_id, .. } => {
-                if !run.close_call(*call_id) {
-                    return fx.push(Effect::Violation("the end of a tool call that is not open"));
-                }
+            Event::ToolCompleted { call_id, .. } if run.close_call(*call_id) => {}
+            Event::ToolCompleted { .. } => {
+                return fx.push(Effect::Violation("the end of a tool call that is not open"));
             }
             other if other.is_terminal() => {
                 return fx.push(Effect::Violation("an end that is not the engine's"));
