@@ -117,8 +117,8 @@ fn brittle_world() -> (World, Arc<Brittle>) {
 }
 
 /// The life of one user's client.
-async fn live(world: &World, journal: &Brittle, user: usize, script: Vec<Step>) -> Vec<Bytes> {
-    let mut client = Client::new(world, USERS[user]);
+async fn live(world: &World, journal: &Brittle, user: usize, legacy: bool, script: Vec<Step>) -> Vec<Bytes> {
+    let mut client = Client::new(world, USERS[user], legacy);
     client.connect(0).await;
     let mut said: Vec<(MessageId, Value)> = Vec::new();
     for step in script {
@@ -312,9 +312,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn through_cuts_and_crashes_the_line_of_events_is_whole_and_each_run_ends_once(script in script()) {
+    fn through_cuts_and_crashes_the_line_of_events_is_whole_and_each_run_ends_once(script in script(), legacy in any::<bool>()) {
         in_a_world(async |journal, world| {
-            live(&world, &journal, 0, script).await;
+            live(&world, &journal, 0, legacy, script).await;
         });
     }
 }
@@ -326,8 +326,8 @@ proptest! {
     fn through_cuts_and_crashes_of_both_no_user_sees_a_word_of_the_other(zora in script(), yusuf in script()) {
         in_a_world(async |journal, world| {
             let (to_zora, to_yusuf) = futures_util::future::join(
-                live(&world, &journal, 0, zora),
-                live(&world, &journal, 1, yusuf),
+                live(&world, &journal, 0, false, zora),
+                live(&world, &journal, 1, false, yusuf),
             )
             .await;
             for (texts, stranger) in [(to_zora, "yusuf"), (to_yusuf, "zora")] {

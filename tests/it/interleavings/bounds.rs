@@ -17,7 +17,7 @@ use super::*;
 async fn reconnecting_wins_a_client_no_frames_beyond_those_that_wait() {
     tokio::time::pause();
     let (world, journal) = brittle_world();
-    let mut client = Client::new(&world, USERS[0]);
+    let mut client = Client::new(&world, USERS[0], false);
     client.connect(0).await;
     let payload = json!({ "content": "hello" });
     // The first message waits for the journal, and the others for the first.
@@ -48,7 +48,7 @@ async fn no_more_reads_are_at_work_for_a_client_than_it_may_have_frames_on_their
         .stores(Arc::new(memory) as Arc<dyn Journal>, Arc::new(StuckThreads))
         .limits(|limits| limits.inbox_frames = WINDOW)
         .start();
-    let mut client = Client::new(&world, USERS[0]);
+    let mut client = Client::new(&world, USERS[0], false);
     client.connect(0).await;
     for _ in 0..3 {
         let list = json!({ "type": "list_threads", "message_id": MessageId::mint(), "payload": {} });
