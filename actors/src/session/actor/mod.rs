@@ -81,6 +81,8 @@ struct Open {
     commits: Commits,
     socketry: Socketry,
     flush_at: Option<Instant>,
+    /// What is being read for the client. Each holds back the grant of its frame.
+    reads: usize,
     /// Nothing runs and the server drains: close when all is told.
     drained: bool,
     leaving: bool,
@@ -138,6 +140,7 @@ impl UserSessionActor {
             commits: Commits::default(),
             socketry: Socketry::new(&self.infra.limits),
             flush_at: None,
+            reads: 0,
             drained: false,
             leaving: false,
         }));
@@ -166,6 +169,7 @@ impl UserSessionActor {
             commits: Commits::default(),
             socketry: Socketry::new(&self.infra.limits),
             flush_at: None,
+            reads: 0,
             drained: false,
             leaving: false,
         }));

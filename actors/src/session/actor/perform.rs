@@ -185,6 +185,7 @@ impl UserSessionActor {
     }
 
     fn list(&mut self, message_id: Option<MessageId>, page: Page, ctx: &mut Context<Self>) {
+        self.hold_grant();
         let reading = self.infra.threads.list(self.context.user().clone(), page);
         ctx.spawn(reading.into_actor(self).map(move |result, act, ctx| {
             let control = match result {
@@ -195,12 +196,12 @@ impl UserSessionActor {
                 },
                 Err(fault) => act.unreadable(&fault, message_id),
             };
-            act.reply(&control);
-            act.pump(ctx);
+            act.answer_read(&control, ctx);
         }));
     }
 
     fn history(&mut self, message_id: Option<MessageId>, thread: ThreadId, page: Page, ctx: &mut Context<Self>) {
+        self.hold_grant();
         let page = self.history_page(page);
         let (user, session) = (self.context.user().clone(), Some(self.context.session()));
         let reading = self.infra.threads.history(user, thread, session, page);
@@ -209,8 +210,7 @@ impl UserSessionActor {
                 Ok(history) => Control::ThreadHistory { message_id, history },
                 Err(fault) => act.unreadable(&fault, message_id),
             };
-            act.reply(&control);
-            act.pump(ctx);
+            act.answer_read(&control, ctx);
         }));
     }
 
@@ -257,6 +257,7 @@ impl UserSessionActor {
         ticket: Option<String>,
         ctx: &mut Context<Self>,
     ) {
+        self.hold_grant();
         let checking = self
             .infra
             .credentials
@@ -281,8 +282,7 @@ impl UserSessionActor {
                     details: None,
                 }),
             };
-            act.reply(&control);
-            act.pump(ctx);
+            act.answer_read(&control, ctx);
         }));
     }
 

@@ -149,6 +149,11 @@ impl Socketry {
 }
 
 impl Attached {
+    fn queue(&mut self, reply: Option<Bytes>) {
+        self.control_bytes += reply.as_ref().map_or(0, Bytes::len);
+        self.control.extend(reply);
+    }
+
     fn backlogged(&self, frames: usize, bytes: usize) -> bool {
         self.control.len() >= frames || self.control_bytes >= bytes
     }
@@ -244,7 +249,10 @@ impl UserSessionActor {
         let window = Window {
             frames: limits.sink_frames,
             bytes: limits.sink_bytes,
-            inbound: limits.inbox_frames,
+            // What earlier sockets handed over and is not handled yet takes its place: reconnecting wins no frames.
+            inbound: limits
+                .inbox_frames
+                .saturating_sub(open.engine.waiting_frames() + open.reads),
         };
         socket
             .open(uplink, window)
@@ -311,8 +319,7 @@ impl UserSessionActor {
             return;
         };
         let text = control.to_text(self.context.session(), None, SystemTime::now());
-        attached.control_bytes += text.len();
-        attached.control.push_back(text);
+        attached.queue(Some(text));
     }
 
     /// A frame was handled: the socket may hand over another, unless too many replies wait.
@@ -320,6 +327,25 @@ impl UserSessionActor {
         if let Some(attached) = self.open.as_mut().and_then(|open| open.socketry.attached.as_mut()) {
             attached.owed += 1;
         }
+    }
+
+    /// A frame that was handled asks for a read: its grant waits until that has come back, so that reads are bounded too.
+    pub(super) fn hold_grant(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        open.reads += 1;
+        if let Some(attached) = &mut open.socketry.attached {
+            attached.owed = attached.owed.saturating_sub(1);
+        }
+    }
+
+    /// A read has come back.
+    pub(super) fn answer_read(&mut self, control: &Control, ctx: &mut Context<Self>) {
+        if let Some(open) = &mut self.open {
+            open.reads = open.reads.saturating_sub(1);
+        }
+        self.reply(control);
+        self.owe_grant();
+        self.pump(ctx);
     }
 
     /// Sends replies, then durable events, as far as there is room; reads back what memory no longer holds.
@@ -356,10 +382,7 @@ impl UserSessionActor {
                 for text in attached.control.drain(..turn.controls) {
                     attached.control_bytes -= text.len();
                 }
-                if let Some(tail) = turn.tail {
-                    attached.control_bytes += tail.len();
-                    attached.control.push_front(tail);
-                }
+                attached.queue(turn.tail);
                 attached.page.retain(|event| event.seq > turn.sent);
                 open.outbox.sent(turn.sent);
                 self.infra.metrics.events_sent.add(turn.events as u64);
@@ -542,7 +565,7 @@ struct Turn {
     events: usize,
     sent: Seq,
     read_back: Option<Seq>,
-    /// What the seed system's clients wait for after the last event of the turn.
+    /// For a client of the seed system, when the turn ends with the end of a run: what goes right after it.
     tail: Option<Bytes>,
 }
 
@@ -598,10 +621,12 @@ impl Turn {
             turn.sent = event.seq;
             turn.events += 1;
             let ends = attached.legacy && event.terminal;
-            turn.tail = ends.then(|| legacy_tail(&event.body, open)).flatten();
+            if ends {
+                turn.tail = legacy_tail(&event.body, open);
+            }
             turn.texts.push(event.body);
             if ends {
-                // What follows the end comes next, before any other event.
+                // The tail comes before the next event, and has room of its own.
                 break;
             }
         }

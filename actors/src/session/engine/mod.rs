@@ -323,6 +323,12 @@ impl Engine {
         self.runs.is_empty() && self.op.is_none() && self.inbox.is_empty()
     }
 
+    /// How many frames wait for the current operation.
+    #[must_use]
+    pub fn waiting_frames(&self) -> usize {
+        self.inbox.len()
+    }
+
     /// Whether what this run makes is told: it works and nobody has stopped it.
     #[must_use]
     pub fn listens_to(&self, run: RunId) -> bool {
@@ -434,7 +440,8 @@ impl Engine {
         }
         match &event {
             Event::ToolExecuting { call_id, tool_name, .. } => run.open_call(*call_id, tool_name, now.mono),
-            Event::ToolCompleted { call_id, .. } if !run.close_call(*call_id) => {
+            Event::ToolCompleted { call_id, .. } if run.close_call(*call_id) => {}
+            Event::ToolCompleted { .. } => {
                 return fx.push(Effect::Violation("the end of a tool call that is not open"));
             }
             other if other.is_terminal() => {
