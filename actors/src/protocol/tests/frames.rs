@@ -1,7 +1,10 @@
 //! What a client may send, in every spelling, and what each fault is answered by.
 
 use super::*;
-use crate::protocol::client::{JSON_DEPTH, Page, REFERENCES_MAX, Say, THREAD_NAME_MAX_CHARS};
+use crate::protocol::client::{Page, REFERENCES_MAX, Say, THREAD_NAME_MAX_CHARS};
+
+/// As deep as the protocol allows by default.
+const JSON_DEPTH: usize = 32;
 
 fn read(frame: &Value) -> Result<ClientFrame, FrameError> {
     ClientFrame::read(&frame.to_string(), JSON_DEPTH)
