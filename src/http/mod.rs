@@ -297,6 +297,7 @@ mod tests {
             ("/", "text/html"),
             ("/app.js", "text/javascript"),
             ("/style.css", "text/css"),
+            ("/favicon.svg", "image/svg+xml"),
         ] {
             let (status, headers, body) = answer(&Method::GET, path, None, "").await;
             assert_eq!(status, StatusCode::OK, "{path}");
