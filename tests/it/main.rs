@@ -5,5 +5,8 @@
     reason = "in a test a panic is the answer, and its line says which"
 )]
 
+mod architecture;
+mod examples;
+mod isolation;
 mod lifecycle;
 mod store;
