@@ -37,6 +37,9 @@ const IO_THREADS: usize = 2;
 /// The exit code after a panic of the supervisor (sysexits: internal software error).
 const EXIT_SUPERVISOR: i32 = 70;
 
+/// How long sessions have to end after the drain's time is over. Beyond: they are ended with the process.
+const DRAIN_SLACK: Duration = Duration::from_secs(10);
+
 /// How long sockets have to take their close frames after a drain. Beyond: they are cut.
 const SOCKETS_LINGER: Duration = Duration::from_secs(2);
 
@@ -169,8 +172,11 @@ async fn serve(
     info!("stopping: nothing new is taken; a second signal ends at once");
     handle.pause().await;
     let drain = async {
-        // Without a supervisor there is nothing to drain.
-        let _ = supervisor.send(Drain).await;
+        // Without a supervisor there is nothing to drain; with code that never returns there is no end to wait for.
+        let drained = tokio::time::timeout(config.limits.drain_timeout + DRAIN_SLACK, supervisor.send(Drain)).await;
+        if drained.is_err() {
+            warn!("some sessions did not end in time");
+        }
         if tokio::time::timeout(SOCKETS_LINGER, sockets.all_closed())
             .await
             .is_err()

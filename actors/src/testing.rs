@@ -236,7 +236,8 @@ impl World {
             resume: session,
         };
         let reservation = self.supervisor.send(admit).await.expect("the supervisor lives")?;
-        let (probe, socket) = Probe::pair(name);
+        let taken = resume.map_or(0, |resume| resume.last_seq.0);
+        let (probe, socket) = Probe::pair(name, taken);
         let attach = AttachSocket {
             reservation,
             socket: Box::new(socket),

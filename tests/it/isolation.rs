@@ -90,7 +90,7 @@ async fn a_stuck_tool_of_one_user_leaves_anothers_tools_alone() {
     assert_eq!(bob.until("agent_completed").await["payload"]["result"], "Ok");
     assert_eq!(before.elapsed(), Duration::ZERO);
     assert_eq!(ada.until("tool_completed").await["payload"]["status"], "timeout");
-    assert_eq!(before.elapsed(), Duration::from_secs(30));
+    assert_eq!(before.elapsed().as_secs(), 30);
     ada.until("agent_completed").await;
     world.finish().await;
 }

@@ -6,7 +6,10 @@
 )]
 
 mod architecture;
+mod crash;
 mod examples;
 mod isolation;
 mod lifecycle;
+mod resume;
 mod store;
+mod threads;

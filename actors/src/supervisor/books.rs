@@ -1,6 +1,6 @@
 //! The supervisor's books: who is in memory, on which shard, and what each user may still do. Plain data, no actors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
-use crate::ids::{SessionId, UserId};
+use crate::ids::{RunId, SessionId, UserId};
 use crate::limits::Limits;
 use crate::session::actor::UserSessionActor;
 use crate::session::engine::Rating;
@@ -29,7 +29,8 @@ pub(super) struct Entry {
     /// Sockets handed over to it.
     attaches: u64,
     attached: bool,
-    active_runs: usize,
+    /// Runs that have begun and not ended.
+    active_runs: HashSet<RunId>,
 }
 
 impl Entry {
@@ -41,7 +42,7 @@ impl Entry {
             incarnation,
             attaches: 0,
             attached: false,
-            active_runs: 0,
+            active_runs: HashSet::new(),
         }
     }
 }
@@ -144,7 +145,7 @@ impl Books {
         self.users.get(user)?.sessions.iter().copied().find(|session| {
             self.sessions
                 .get(session)
-                .is_some_and(|entry| !entry.attached && entry.active_runs == 0 && entry.attaches > 0)
+                .is_some_and(|entry| !entry.attached && entry.active_runs.is_empty() && entry.attaches > 0)
                 && !booked(*session)
         })
     }
@@ -257,13 +258,13 @@ impl Books {
         }
     }
 
-    pub fn run_changed(&mut self, session: SessionId, active: bool) {
+    pub fn run_changed(&mut self, session: SessionId, run: RunId, active: bool) {
         if let Some(entry) = self.sessions.get_mut(&session) {
-            entry.active_runs = if active {
-                entry.active_runs + 1
+            if active {
+                entry.active_runs.insert(run);
             } else {
-                entry.active_runs.saturating_sub(1)
-            };
+                entry.active_runs.remove(&run);
+            }
         }
     }
 

@@ -48,7 +48,8 @@ pub struct Probe {
 }
 
 impl Probe {
-    pub(super) fn pair(user: &str) -> (Self, ProbeSocket) {
+    /// A probe that has taken everything up to `taken`, and its socket.
+    pub(super) fn pair(user: &str, taken: u64) -> (Self, ProbeSocket) {
         let line = Arc::new(Line {
             frames: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -63,7 +64,7 @@ impl Probe {
             uplink: Some(uplink),
             session: None,
             established: Value::Null,
-            last_seq: 0,
+            last_seq: taken,
             ending: None,
         };
         let socket = ProbeSocket {
@@ -75,7 +76,7 @@ impl Probe {
     }
 
     pub(super) async fn establish(&mut self) {
-        self.established = self.until("connection_established").await;
+        self.until("connection_established").await;
     }
 
     /// The user's name.
@@ -187,6 +188,9 @@ impl Probe {
                         self.user
                     );
                     self.last_seq = seq;
+                }
+                if frame["type"] == "connection_established" {
+                    self.established = frame.clone();
                 }
                 if frame["type"] == "resync" {
                     self.last_seq = frame["payload"]["as_of_seq"].as_u64().expect("a snapshot has a place");

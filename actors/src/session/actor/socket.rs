@@ -103,6 +103,8 @@ struct Attached {
     control_bytes: usize,
     /// Grants held back while too many replies wait.
     owed: usize,
+    /// Frames that the sink may still hand over. At zero nothing is read, signs of life included.
+    credit: usize,
     /// Events wait for a snapshot that is being read.
     holds: bool,
     reading: bool,
@@ -178,7 +180,8 @@ impl UserSessionActor {
             .resume
             .and_then(|resume| resume.epoch)
             .is_none_or(|epoch| epoch == open.epoch);
-        if same_log && known > head {
+        // Up to what is numbered: a snapshot may be ahead of the commit that we have been told of.
+        if same_log && known >= open.outbox.next_seq() {
             warn!(parent: &self.span, %known, %head, "a client claims to have seen what was never sent");
             return self.refuse_socket(attach.socket, CloseCode::ImpossibleResume);
         }
@@ -195,6 +198,7 @@ impl UserSessionActor {
             control: VecDeque::new(),
             control_bytes: 0,
             owed: 0,
+            credit: self.infra.limits.inbox_frames,
             holds: false,
             reading: false,
             page: Vec::new(),
@@ -352,6 +356,10 @@ impl UserSessionActor {
                 for text in attached.control.drain(..turn.controls) {
                     attached.control_bytes -= text.len();
                 }
+                if let Some(tail) = turn.tail {
+                    attached.control_bytes += tail.len();
+                    attached.control.push_front(tail);
+                }
                 attached.page.retain(|event| event.seq > turn.sent);
                 open.outbox.sent(turn.sent);
                 self.infra.metrics.events_sent.add(turn.events as u64);
@@ -380,7 +388,9 @@ impl UserSessionActor {
             && attached.owed > 0
             && !attached.backlogged(frames, bytes)
         {
-            attached.sink.grant(std::mem::take(&mut attached.owed));
+            let owed = std::mem::take(&mut attached.owed);
+            attached.credit += owed;
+            attached.sink.grant(owed);
         }
     }
 
@@ -499,6 +509,10 @@ impl UserSessionActor {
             return;
         };
         let now = Instant::now();
+        if attached.credit == 0 {
+            // We are not reading, so silence says nothing about the client.
+            attached.last_heard = now;
+        }
         let silent = now.saturating_duration_since(attached.last_heard);
         if silent > limits.heartbeat_interval * (limits.heartbeat_missed + 1) {
             info!(parent: &self.span, ?silent, "socket is dead");
@@ -528,6 +542,8 @@ struct Turn {
     events: usize,
     sent: Seq,
     read_back: Option<Seq>,
+    /// What the seed system's clients wait for after the last event of the turn.
+    tail: Option<Bytes>,
 }
 
 impl Turn {
@@ -544,6 +560,7 @@ impl Turn {
             events: 0,
             sent: open.outbox.sent_seq(),
             read_back: None,
+            tail: None,
         };
         for text in &attached.control {
             let alone = idle && turn.texts.is_empty();
@@ -580,9 +597,13 @@ impl Turn {
         for event in events {
             turn.sent = event.seq;
             turn.events += 1;
-            let tail = (attached.legacy && event.terminal).then(|| legacy_tail(&event.body, open));
+            let ends = attached.legacy && event.terminal;
+            turn.tail = ends.then(|| legacy_tail(&event.body, open)).flatten();
             turn.texts.push(event.body);
-            turn.texts.extend(tail.flatten());
+            if ends {
+                // What follows the end comes next, before any other event.
+                break;
+            }
         }
         Some(turn)
     }
@@ -624,6 +645,7 @@ impl Handler<FrameArrived> for UserSessionActor {
             return;
         };
         attached.last_heard = Instant::now();
+        attached.credit = attached.credit.saturating_sub(1);
         let read = std::str::from_utf8(&text)
             .map_err(|_| crate::protocol::client::FrameError::not_utf8())
             .and_then(|text| ClientFrame::read(text, depth));
