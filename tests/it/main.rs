@@ -10,6 +10,7 @@ mod crash;
 mod examples;
 mod isolation;
 mod lifecycle;
+mod readme;
 mod resume;
 mod store;
 mod threads;
