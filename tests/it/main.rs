@@ -8,6 +8,7 @@
 mod architecture;
 mod crash;
 mod examples;
+mod interleavings;
 mod isolation;
 mod lifecycle;
 mod readme;

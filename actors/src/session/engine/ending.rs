@@ -155,11 +155,13 @@ impl Engine {
             event,
             end: Some(end),
         })));
-        self.leave_lane(id, run.thread, now);
+        let had_the_thread = self.leave_lane(id, run.thread, now);
         self.op_after_end(run.thread, fx);
         self.advance_lane(run.thread, now, fx);
-        self.unblock_all(now, fx);
-        self.drained(fx);
+        if had_the_thread {
+            // A run that waited left no place for another.
+            self.unblock_all(now, fx);
+        }
     }
 
     /// Makes what was said and the answer one: an answer that goes on where the text stands becomes its rest.

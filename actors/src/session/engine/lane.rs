@@ -53,17 +53,21 @@ impl Engine {
         }
     }
 
-    pub(super) fn leave_lane(&mut self, run: RunId, thread: ThreadId, now: Now) {
-        if let Some(lane) = self.lanes.get_mut(&thread) {
-            lane.queue.retain(|queued| *queued != run);
-            if lane.active == Some(run) {
-                lane.active = None;
-                // Whoever asked for the thread needs a moment to take it.
-                if let Some(blocked) = &mut lane.blocked {
-                    blocked.since = now.mono;
-                }
-            }
+    /// Takes a run out of its lane, and says whether it had the thread.
+    pub(super) fn leave_lane(&mut self, run: RunId, thread: ThreadId, now: Now) -> bool {
+        let Some(lane) = self.lanes.get_mut(&thread) else {
+            return false;
+        };
+        lane.queue.retain(|queued| *queued != run);
+        if lane.active != Some(run) {
+            return false;
         }
+        lane.active = None;
+        // Whoever asked for the thread needs a moment to take it.
+        if let Some(blocked) = &mut lane.blocked {
+            blocked.since = now.mono;
+        }
+        true
     }
 
     pub(super) fn unblock(&mut self, thread: ThreadId, now: Now, fx: &mut Vec<Effect>) {

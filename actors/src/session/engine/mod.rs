@@ -277,7 +277,20 @@ pub struct Engine {
     refused: u32,
     /// Since when there is no socket; none while one is attached.
     detached_since: Option<Instant>,
-    draining: bool,
+    drain: Drain,
+}
+
+/// How far the server's drain is. It only goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Drain {
+    /// The server does not drain.
+    No,
+    /// What runs may end by itself.
+    Waiting,
+    /// Its time is over: what runs is ended.
+    Expired,
+    /// It was told that nothing runs.
+    Told,
 }
 
 impl Engine {
@@ -294,7 +307,7 @@ impl Engine {
             faulty: 0,
             refused: 0,
             detached_since: Some(now.mono),
-            draining: false,
+            drain: Drain::No,
         }
     }
 
@@ -339,12 +352,12 @@ impl Engine {
             Input::Attached => self.detached_since = None,
             Input::Detached => self.detached_since = Some(now.mono),
             Input::Requeued(runs) => self.requeue(runs, now, &mut fx),
-            Input::Drain => self.drain(&mut fx),
-            Input::DrainExpired => {
-                self.stop_matching(None, None, &Stop::drain(), now, &mut fx);
-            }
+            // Said again, it gives no run its time back.
+            Input::Drain => self.drain = self.drain.max(Drain::Waiting),
+            Input::DrainExpired => self.drain = self.drain.max(Drain::Expired),
             Input::Tick => self.tick(now, &mut fx),
         }
+        self.go_on_draining(now, &mut fx);
         fx
     }
 
@@ -464,14 +477,19 @@ impl Engine {
         }
     }
 
-    fn drain(&mut self, fx: &mut Vec<Effect>) {
-        self.draining = true;
-        self.drained(fx);
-    }
-
-    fn drained(&self, fx: &mut Vec<Effect>) {
-        if self.draining && self.runs.is_empty() {
-            fx.push(Effect::Drained);
+    /// A drain is over when nothing runs and nothing is being asked: what the store grants late still runs.
+    fn go_on_draining(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        if self.drain == Drain::Expired {
+            self.give_up_yielding(fx);
+            self.next_frames(now, fx);
+            self.stop_matching(None, None, &Stop::drain(), now, fx);
+        }
+        match self.drain {
+            Drain::Waiting | Drain::Expired if self.is_idle() => {
+                self.drain = Drain::Told;
+                fx.push(Effect::Drained);
+            }
+            Drain::No | Drain::Waiting | Drain::Expired | Drain::Told => {}
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::run::{Run, RunPhase};
-use super::{Effect, Engine, Now, RunInput, StartRun, Stop};
+use super::{Drain, Effect, Engine, Now, RunInput, StartRun, Stop};
 use crate::ids::{MessageId, RequestId, RunId, SessionId, ThreadId};
 use crate::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply};
 use crate::protocol::CloseCode;
@@ -62,6 +62,8 @@ pub(super) struct Op {
     thread: ThreadId,
     work: Work,
     stage: Stage,
+    /// When it gives up waiting for another session; set once, when it begins to.
+    yield_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -91,7 +93,7 @@ enum Stage {
     /// The store is asked.
     Storing { start: bool },
     /// Another session is asked to yield the thread; the store is asked again when it has.
-    Yielding { until: Instant },
+    Yielding,
 }
 
 impl Engine {
@@ -161,6 +163,7 @@ impl Engine {
                 thread: work.0,
                 work: work.1,
                 stage: Stage::Rating,
+                yield_until: None,
             },
             fx,
         );
@@ -174,7 +177,7 @@ impl Engine {
         fresh: Fresh,
         fx: &mut Vec<Effect>,
     ) {
-        if self.draining {
+        if self.drain != Drain::No {
             let mut error = Self::error(
                 ErrorCode::Overloaded,
                 "the server is shutting down; resume in a moment",
@@ -213,6 +216,7 @@ impl Engine {
                 thread,
                 work: Work::Say { say, agent, create },
                 stage: Stage::Rating,
+                yield_until: None,
             },
             fx,
         );
@@ -254,7 +258,7 @@ impl Engine {
     }
 
     pub(super) fn rated(&mut self, rating: Rating, now: Now, fx: &mut Vec<Effect>) {
-        let Some(op) = self.op.take() else {
+        let Some(op) = self.op.take_if(|op| op.stage == Stage::Rating) else {
             return fx.push(Effect::Violation("a rating that nothing asked for"));
         };
         match rating {
@@ -283,7 +287,10 @@ impl Engine {
     /// Within the rate: what is left to check here, then the store.
     fn prepare(&mut self, mut op: Op, now: Now, fx: &mut Vec<Effect>) {
         let lane = self.lanes.get(&op.thread);
+        let repeat = self.runs.values().any(|run| run.message_id == op.message_id);
         let start = match (&op.work, lane) {
+            // The store knows the first answer. What a new message would be refused for does not concern a repeat.
+            (Work::Say { .. }, Some(_)) if repeat => false,
             (Work::Say { say, .. }, Some(lane)) => {
                 if say.on_busy == OnBusy::Reject {
                     let holder = lane.active.or(lane.queue.front().copied());
@@ -326,7 +333,7 @@ impl Engine {
         match self.op.take() {
             Some(op) => match op.stage {
                 Stage::Storing { start } => self.settle_op(op, start, reply, now, fx),
-                Stage::Rating | Stage::Emptying | Stage::Yielding { .. } => {
+                Stage::Rating | Stage::Emptying | Stage::Yielding => {
                     self.op = Some(op);
                     fx.push(Effect::Violation("an answer of the store that nothing asked for"));
                 }
@@ -360,16 +367,19 @@ impl Engine {
                 fx.push(Effect::Reply(Control::Error(error)));
             }
             StoreReply::ThreadBusy { run_id, session_id } => match op.stop_of_holder() {
-                Some(stop) => {
-                    op.stage = Stage::Yielding {
-                        until: now.mono + self.rules.limits.yield_timeout,
-                    };
+                Some(stop) if self.may_yield_until(&mut op, now) > now.mono => {
+                    op.stage = Stage::Yielding;
                     fx.push(ask_yield(session_id, op.thread, run_id, stop));
                     self.op = Some(op);
                 }
-                None => fx.push(run_active(id, Some(run_id), true)),
+                Some(_) | None => fx.push(run_active(id, Some(run_id), true)),
             },
         }
+    }
+
+    /// When `op` gives up waiting for another session. Asking again wins it no time.
+    fn may_yield_until(&self, op: &mut Op, now: Now) -> Instant {
+        *op.yield_until.get_or_insert(now.mono + self.rules.limits.yield_timeout)
     }
 
     fn done(&mut self, op: Op, start: bool, name: String, now: Now, fx: &mut Vec<Effect>) {
@@ -478,17 +488,14 @@ impl Engine {
 
     /// The client stops everything, so a message of its that waits for another session's run waits no longer.
     pub(super) fn give_up_yielding(&mut self, fx: &mut Vec<Effect>) {
-        if let Some(op) = self.op.take_if(|op| matches!(op.stage, Stage::Yielding { .. })) {
+        if let Some(op) = self.op.take_if(|op| op.stage == Stage::Yielding) {
             fx.push(run_active(op.message_id, None, true));
         }
     }
 
     /// A run of another session ended in `thread`: ask again for it.
     pub(super) fn resume_yielding(&mut self, thread: ThreadId, fx: &mut Vec<Effect>) {
-        if let Some(op) = self
-            .op
-            .take_if(|op| op.thread == thread && matches!(op.stage, Stage::Yielding { .. }))
-        {
+        if let Some(op) = self.op.take_if(|op| op.thread == thread && op.stage == Stage::Yielding) {
             let start = matches!(op.work, Work::Say { .. });
             self.store(op, start, fx);
         }
@@ -496,16 +503,14 @@ impl Engine {
 
     /// Asks again also where nobody told that the other run ended; gives up when the time is over.
     pub(super) fn retry_yielding(&mut self, now: Now, fx: &mut Vec<Effect>) {
-        let Some(Stage::Yielding { until }) = self.op.as_ref().map(|op| op.stage) else {
+        let Some(op) = self.op.as_ref().filter(|op| op.stage == Stage::Yielding) else {
             return;
         };
-        if until <= now.mono {
+        if op.yield_until.is_some_and(|until| until <= now.mono) {
             self.give_up_yielding(fx);
             return self.next_frames(now, fx);
         }
-        if let Some(thread) = self.op.as_ref().map(|op| op.thread) {
-            self.resume_yielding(thread, fx);
-        }
+        self.resume_yielding(op.thread, fx);
     }
 
     /// A run ended here: a deletion that waited for the thread to be empty goes on.

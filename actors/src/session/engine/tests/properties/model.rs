@@ -1,0 +1,491 @@
+//! What stands around an engine, as small as can be: a store, the tasks of runs, other sessions of the same user.
+//! It answers like the real ones, when it is told to, and checks each effect as it comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::*;
+
+/// Messages that wait per thread, in this world.
+pub const QUEUE: usize = 2;
+
+/// Runs of the user at once, in this world.
+const RUNS_PER_USER: usize = 2;
+
+/// An engine in its world.
+pub struct World {
+    pub bench: Bench,
+    store: Store,
+    /// What is asked of the supervisor.
+    rating: bool,
+    /// Ends on their way to the store, then commands: a commit takes them in this order.
+    ends: Vec<RunId>,
+    commands: Vec<(StoreCommand, Option<RunId>, bool)>,
+    /// What the store has answered and the engine does not know yet.
+    replies: Vec<Input>,
+    pub tasks: BTreeMap<RunId, Task>,
+    told: BTreeMap<RunId, Told>,
+    frames: usize,
+    grants: usize,
+    /// Of each id, the frames and the replies.
+    sent: BTreeMap<String, usize>,
+    answered: BTreeMap<String, usize>,
+    /// Of each id that made a run, the frame.
+    pub messages: Vec<(u64, Command)>,
+    /// Of each message that was accepted, the run.
+    accepted: BTreeMap<String, RunId>,
+    drained: usize,
+}
+
+/// The task of a run.
+#[derive(Default)]
+pub struct Task {
+    pub cancelled: bool,
+    pub open: Vec<u64>,
+}
+
+/// What the client knows of a run.
+struct Told {
+    thread: ThreadId,
+    started: bool,
+    ended: bool,
+    text: usize,
+    complete: bool,
+    open: BTreeSet<CallId>,
+}
+
+/// The rows.
+#[derive(Default)]
+struct Store {
+    threads: BTreeSet<ThreadId>,
+    /// This session's runs: whether each is at work.
+    runs: BTreeMap<RunId, (ThreadId, bool)>,
+    /// Threads in which another session has a run at work.
+    held: BTreeSet<ThreadId>,
+    remembered: BTreeMap<MessageId, ([u8; 32], ThreadId, Option<RunId>)>,
+}
+
+impl Store {
+    fn repeated(&self, asked: Idempotency) -> Option<StoreReply> {
+        let (digest, thread_id, run) = *self.remembered.get(&asked.message_id)?;
+        if digest != asked.digest {
+            return Some(StoreReply::Conflict);
+        }
+        let state = |run| match self.runs.get(&run) {
+            Some((_, true)) => RunState::Running,
+            Some((_, false)) => RunState::Queued,
+            None => RunState::Completed,
+        };
+        Some(StoreReply::Duplicate {
+            thread_id,
+            name: String::new(),
+            run: run.map(|run| (run, state(run))),
+        })
+    }
+
+    fn holder(&self, thread: ThreadId) -> Option<StoreReply> {
+        if self.held.contains(&thread) {
+            return Some(busy_elsewhere());
+        }
+        let own = self.runs.iter().find(|(_, (of, active))| *of == thread && *active);
+        own.map(|(run, _)| StoreReply::ThreadBusy {
+            run_id: *run,
+            session_id: session(1),
+        })
+    }
+
+    fn refuse_start(&self, thread: ThreadId) -> Option<StoreReply> {
+        let active = self.runs.values().filter(|(_, active)| *active).count() + self.held.len();
+        self.holder(thread)
+            .or((active >= RUNS_PER_USER).then_some(StoreReply::RunLimit))
+    }
+
+    fn obey(&mut self, command: StoreCommand) -> StoreReply {
+        let asked = match &command {
+            StoreCommand::Accept(Accept { idempotency, .. })
+            | StoreCommand::CreateThread { idempotency, .. }
+            | StoreCommand::RenameThread { idempotency, .. }
+            | StoreCommand::DeleteThread { idempotency, .. } => Some(*idempotency),
+            StoreCommand::Promote { .. } | StoreCommand::SwitchThread { .. } => None,
+        };
+        if let Some(reply) = asked.and_then(|asked| self.repeated(asked)) {
+            return reply;
+        }
+        let (thread, run) = match command {
+            StoreCommand::Accept(accept) => {
+                let thread = accept.thread_id;
+                if !self.threads.contains(&thread) && accept.create_thread.is_none() {
+                    return StoreReply::NotFound;
+                }
+                if accept.start
+                    && let Some(refusal) = self.refuse_start(thread)
+                {
+                    return refusal;
+                }
+                self.threads.insert(thread);
+                self.runs.insert(accept.run_id, (thread, accept.start));
+                (thread, Some(accept.run_id))
+            }
+            StoreCommand::Promote { run_id, thread_id } => {
+                if self.runs.get(&run_id) != Some(&(thread_id, false)) || !self.threads.contains(&thread_id) {
+                    return StoreReply::NotFound;
+                }
+                if let Some(refusal) = self.refuse_start(thread_id) {
+                    return refusal;
+                }
+                self.runs.insert(run_id, (thread_id, true));
+                (thread_id, None)
+            }
+            StoreCommand::CreateThread { thread_id, .. } => {
+                self.threads.insert(thread_id);
+                (thread_id, None)
+            }
+            StoreCommand::SwitchThread { thread_id } | StoreCommand::RenameThread { thread_id, .. } => {
+                if !self.threads.contains(&thread_id) {
+                    return StoreReply::NotFound;
+                }
+                (thread_id, None)
+            }
+            StoreCommand::DeleteThread { thread_id, .. } => {
+                if !self.threads.contains(&thread_id) {
+                    return StoreReply::NotFound;
+                }
+                if let Some(busy) = self.holder(thread_id) {
+                    return busy;
+                }
+                self.threads.remove(&thread_id);
+                self.runs.retain(|_, (of, _)| *of != thread_id);
+                (thread_id, None)
+            }
+        };
+        if let Some(asked) = asked {
+            self.remembered.insert(asked.message_id, (asked.digest, thread, run));
+        }
+        done("")
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self {
+            bench: Bench::with(|limits| {
+                limits.queued_per_thread = QUEUE;
+                limits.runs_per_user = RUNS_PER_USER;
+                limits.result_bytes = 600;
+                limits.faulty_frames = 3;
+                limits.flood_messages = 3;
+            }),
+            store: Store::default(),
+            rating: false,
+            ends: Vec::new(),
+            commands: Vec::new(),
+            replies: Vec::new(),
+            tasks: BTreeMap::new(),
+            told: BTreeMap::new(),
+            frames: 0,
+            grants: 0,
+            sent: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            messages: Vec::new(),
+            accepted: BTreeMap::new(),
+            drained: 0,
+        }
+    }
+
+    /// Runs that had waited when the session's last incarnation ended.
+    pub fn revive(&mut self, waiting: &[u64]) {
+        let runs = waiting.iter().map(|number| {
+            let (run_id, thread_id) = (run(9_000 + number), thread(number % 3));
+            self.store.threads.insert(thread_id);
+            self.store.runs.insert(run_id, (thread_id, false));
+            self.told.insert(run_id, Told::of(thread_id));
+            StoredRun {
+                run_id,
+                thread_id,
+                request_id: request(9_000 + number),
+                message_id: message(9_000 + number),
+                agent: "echo".to_owned(),
+                content: "hello".to_owned(),
+                metadata: None,
+                state: RunState::Queued,
+                open_calls: Vec::new(),
+                said: None,
+            }
+        });
+        let runs = runs.collect();
+        self.give(Input::Requeued(runs));
+    }
+
+    pub fn give(&mut self, input: Input) {
+        for effect in self.bench.give(input) {
+            self.perform(effect);
+        }
+    }
+
+    /// Gives a frame of the client that wants a reply, or none.
+    pub fn send(&mut self, input: Input, replied: bool) {
+        self.frames += 1;
+        if let Input::Frame(arrived) = &input
+            && replied
+        {
+            let id = arrived.frame.message_id.expect("a test's frame has an id");
+            *self.sent.entry(id.to_string()).or_default() += 1;
+        }
+        self.give(input);
+    }
+
+    /// The supervisor answers, if it was asked.
+    pub fn rate(&mut self, rating: Rating) {
+        if std::mem::take(&mut self.rating) {
+            self.give(Input::Rated(rating));
+        }
+    }
+
+    /// The store commits what is on its way, unless it has answers that are not known yet.
+    pub fn commit(&mut self) {
+        if !self.replies.is_empty() {
+            return;
+        }
+        for run in self.ends.drain(..) {
+            self.store.runs.remove(&run);
+        }
+        for (command, promoted, wanted) in std::mem::take(&mut self.commands) {
+            let reply = self.store.obey(command);
+            match promoted {
+                Some(run) => self.replies.push(Input::Promoted { run, reply }),
+                None if wanted => self.replies.push(Input::Stored(reply)),
+                None => {}
+            }
+        }
+    }
+
+    /// The engine gets the answers of the last commit.
+    pub fn deliver(&mut self) {
+        for reply in std::mem::take(&mut self.replies) {
+            self.give(reply);
+        }
+    }
+
+    /// Another session begins a run in a thread, where it may.
+    pub fn other_takes(&mut self, number: u64) {
+        let thread = thread(number);
+        if self.store.refuse_start(thread).is_none() {
+            self.store.held.insert(thread);
+        }
+    }
+
+    /// Another session's run ends; the news may be lost on the way.
+    pub fn other_ends(&mut self, number: u64, told: bool) {
+        let thread = thread(number);
+        if self.store.held.remove(&thread) && told {
+            self.give(Input::ThreadChanged {
+                thread,
+                run: run(77),
+                state: RunState::Completed,
+            });
+        }
+    }
+
+    pub fn finish(&mut self, run: RunId, outcome: Outcome) {
+        if self.tasks.remove(&run).is_some() {
+            self.give(Input::Finished { run, outcome });
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply(control) => self.reply(&control),
+            Effect::Grant => self.grants += 1,
+            Effect::Rate => assert!(!std::mem::replace(&mut self.rating, true), "one rating at a time"),
+            Effect::Store(command) => {
+                let asked = self.commands.iter().filter(|(_, run, wanted)| run.is_none() && *wanted);
+                assert_eq!(asked.count(), 0, "one operation at a time");
+                self.commands.push((command, None, true));
+            }
+            Effect::Note(command) => self.commands.push((command, None, false)),
+            Effect::Promote { run, thread } => {
+                let command = StoreCommand::Promote {
+                    run_id: run,
+                    thread_id: thread,
+                };
+                self.commands.push((command, Some(run), true));
+            }
+            Effect::Emit(emission) => self.emit(*emission),
+            Effect::Start(start) => self.start(&start),
+            Effect::Cancel(run) => {
+                let task = self.tasks.get_mut(&run).expect("a task that is cancelled is at work");
+                task.cancelled = true;
+            }
+            Effect::List { message_id, .. } | Effect::History { message_id, .. } => {
+                let id = message_id.expect("a test's frame has an id").to_string();
+                *self.answered.entry(id).or_default() += 1;
+            }
+            Effect::Leave => assert!(self.bench.engine.is_idle(), "only an idle session leaves"),
+            Effect::Drained => {
+                self.drained += 1;
+                assert!(self.tasks.is_empty(), "nothing runs in a drained session");
+            }
+            Effect::Violation(what) => panic!("a violation: {what}"),
+            Effect::Acked(_)
+            | Effect::FlushAt(_)
+            | Effect::Began { .. }
+            | Effect::AskYield { .. }
+            | Effect::ThreadGone(_)
+            | Effect::Refresh { .. }
+            | Effect::Close(_) => {}
+        }
+    }
+
+    fn reply(&mut self, control: &Control) {
+        let id = match control {
+            Control::MessageAccepted {
+                message_id,
+                thread_id,
+                run_id,
+                status,
+                ..
+            } => {
+                if *status != AcceptStatus::Duplicate {
+                    let earlier = self.told.insert(*run_id, Told::of(*thread_id));
+                    assert!(earlier.is_none(), "a run is accepted once");
+                    let earlier = self.accepted.insert(message_id.to_string(), *run_id);
+                    assert!(earlier.is_none(), "a message is accepted once");
+                }
+                Some(message_id.to_string())
+            }
+            Control::ThreadCreated { message_id, .. } => Some(message_id.to_string()),
+            Control::StopAccepted { message_id, .. }
+            | Control::ThreadSwitched { message_id, .. }
+            | Control::ThreadRenamed { message_id, .. }
+            | Control::ThreadDeleted { message_id, .. } => message_id.map(|id| id.to_string()),
+            Control::Error(error) => {
+                if matches!(error.code, ErrorCode::RunActive | ErrorCode::QueueFull) {
+                    let run = error.reply_to.as_ref().and_then(|id| self.accepted.get(id));
+                    let over = run.is_none_or(|run| self.told[run].ended);
+                    assert!(over, "sending again what runs or waits is safe: {error:?}");
+                }
+                error.reply_to.clone()
+            }
+            Control::Pong { .. } | Control::ThreadChanged { .. } => None,
+            other => panic!("the engine says no such thing: {other:?}"),
+        };
+        if let Some(id) = id {
+            let replies = self.answered.entry(id.clone()).or_default();
+            *replies += 1;
+            assert!(
+                self.sent.get(&id) >= Some(replies),
+                "no reply without a frame: {control:?}"
+            );
+        }
+    }
+
+    fn start(&mut self, start: &StartRun) {
+        assert_eq!(self.drained, 0, "nothing begins in a drained session");
+        let told = self
+            .told
+            .get(&start.run)
+            .expect("a message is accepted before its run starts");
+        assert!(told.started && !told.ended, "a run's first event comes before its task");
+        let others = self
+            .tasks
+            .keys()
+            .filter(|run| self.told[*run].thread == start.thread)
+            .count();
+        assert_eq!(others, 0, "one run at work in a thread");
+        assert_eq!(
+            self.store.runs.get(&start.run),
+            Some(&(start.thread, true)),
+            "a run starts when the store has granted its thread"
+        );
+        assert!(!self.store.held.contains(&start.thread), "a thread has one holder");
+        self.tasks.insert(start.run, Task::default());
+    }
+
+    fn emit(&mut self, emission: Emission) {
+        let told = self
+            .told
+            .get_mut(&emission.run)
+            .expect("a message is accepted before its run's first event");
+        assert!(!told.ended, "nothing is told after the end: {emission:?}");
+        assert_eq!(emission.end.is_some(), emission.event.is_terminal());
+        match &emission.event {
+            Event::AgentStarted { .. } => assert!(!std::mem::replace(&mut told.started, true), "a run starts once"),
+            Event::ToolExecuting { call_id, .. } => assert!(told.open.insert(*call_id), "a call opens once"),
+            Event::ToolCompleted { call_id, .. } => assert!(told.open.remove(call_id), "a call closes once"),
+            Event::PartialResult {
+                offset,
+                content,
+                is_complete,
+                ..
+            } => {
+                assert_eq!(*offset, told.text as u64, "text is told without a hole");
+                assert!(
+                    !std::mem::replace(&mut told.complete, *is_complete),
+                    "text is complete once"
+                );
+                told.text += content.len();
+            }
+            event if event.is_terminal() => {
+                assert!(told.open.is_empty(), "calls end before their run");
+                told.ended = true;
+                self.ends.push(emission.run);
+            }
+            _ => assert!(told.started, "an event of a run that has not begun"),
+        }
+    }
+
+    /// What holds after each step.
+    pub fn check(&self) {
+        assert!(self.grants <= self.frames, "no grant without a frame");
+        let mut waiting = BTreeMap::<ThreadId, usize>::new();
+        for told in self.told.values().filter(|told| !told.started && !told.ended) {
+            *waiting.entry(told.thread).or_default() += 1;
+        }
+        // One more where the store is being asked for the first.
+        assert!(waiting.values().all(|waiting| *waiting <= QUEUE + 1), "{waiting:?}");
+    }
+
+    /// Lets everything end by itself, then checks that it did.
+    pub fn settle(&mut self, draining: bool) {
+        for _ in 0..200 {
+            self.rate(Rating::Within);
+            self.commit();
+            self.deliver();
+            for number in 0..3 {
+                self.other_ends(number, true);
+            }
+            let working: Vec<(RunId, bool)> = self.tasks.iter().map(|(run, task)| (*run, task.cancelled)).collect();
+            for (run, cancelled) in working {
+                let outcome = if cancelled { Outcome::Cancelled } else { answered("") };
+                self.finish(run, outcome);
+            }
+            self.bench.pass_ms(1_000);
+            self.give(Input::Tick);
+            if self.bench.engine.is_idle() && self.ends.is_empty() && self.commands.is_empty() {
+                break;
+            }
+        }
+        assert!(self.bench.engine.is_idle(), "everything ends: {:#?}", self.bench.engine);
+        assert!(self.told.values().all(|told| told.ended), "each accepted run ends");
+        assert!(
+            self.store.runs.is_empty(),
+            "the store knows of each end: {:?}",
+            self.store.runs
+        );
+        assert_eq!(self.grants, self.frames, "each frame is granted one after it");
+        assert_eq!(self.sent, self.answered, "each frame has one reply");
+        assert_eq!(self.drained, usize::from(draining), "a drain is told once");
+    }
+}
+
+impl Told {
+    fn of(thread: ThreadId) -> Self {
+        Self {
+            thread,
+            started: false,
+            ended: false,
+            text: 0,
+            complete: false,
+            open: BTreeSet::new(),
+        }
+    }
+}
