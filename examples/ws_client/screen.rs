@@ -41,18 +41,24 @@ impl Screen {
     /// Prints a line of its own.
     pub fn line(&mut self, line: &str) {
         if std::mem::take(&mut self.line_is_open) {
-            println!();
+            put("\n");
         }
         if !line.is_empty() {
-            println!("{line}");
+            put(&format!("{line}\n"));
         }
     }
 
     fn piece(&mut self, content: &str) {
-        print!("{content}");
+        put(content);
         self.line_is_open = true;
-        // Whoever does not read any more need not be told.
-        let _ = std::io::stdout().flush();
+    }
+}
+
+fn put(text: &str) {
+    let mut out = std::io::stdout();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        // Nobody reads any more, as behind `| head`: that is no fault.
+        std::process::exit(0);
     }
 }
 

@@ -73,6 +73,8 @@ function toEnd() {
 function showState(state, text) {
   byId("state").dataset.state = state;
   byId("state").textContent = text;
+  // What is written while the line is cut is sent later; where the client has stopped, it never would be.
+  byId("send").disabled = state === "stopped";
 }
 
 // The connection.
@@ -334,7 +336,7 @@ async function loadAgents() {
 byId("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const content = byId("content").value.trim();
-  if (!content) return;
+  if (!content || byId("send").disabled) return;
   const { id, frame } = send("user_message", { content, agent: byId("agent").value || undefined });
   const box = addMessage("user waiting", "you");
   box.append(element("div", "text", content));
