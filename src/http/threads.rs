@@ -8,7 +8,7 @@ use sessile_actors::ids::{SessionId, ThreadId, UserId};
 use sessile_actors::infra::journal::{HistoryPage, StoreError};
 use sessile_actors::protocol::client::{Page, THREAD_NAME_MAX_CHARS};
 use sessile_actors::protocol::server::StoppedBy;
-use sessile_actors::supervisor::StopThread;
+use sessile_actors::supervisor::{StopThread, ThreadGone};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -85,7 +85,10 @@ pub(super) async fn delete(
     stop_runs(&state, &user, thread).await?;
     for _ in 0..DELETE_TRIES {
         match state.infra.threads.delete(user.clone(), thread).await {
-            Ok(()) => return Ok(HttpResponse::NoContent().finish()),
+            Ok(()) => {
+                forget_bodies(&state, user).await?;
+                return Ok(HttpResponse::NoContent().finish());
+            }
             Err(StoreError::RunActive(_)) => sleep(DELETE_PAUSE).await,
             Err(error) => return Err(refused(error)),
         }
@@ -117,6 +120,15 @@ async fn stop_runs(state: &State, user: &UserId, thread: ThreadId) -> Result<(),
         by: StoppedBy::ThreadDeleted,
     };
     match timeout(ANSWER_TIMEOUT, state.supervisor.send(stop)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the server does not answer itself", RETRY_AFTER)),
+    }
+}
+
+/// What sessions in memory keep of the thread goes before the deletion is answered: a resume from there would tell it again.
+async fn forget_bodies(state: &State, user: UserId) -> Result<(), Problem> {
+    let gone = ThreadGone { user, session: None };
+    match timeout(ANSWER_TIMEOUT, state.supervisor.send(gone)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the server does not answer itself", RETRY_AFTER)),
     }

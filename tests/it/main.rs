@@ -13,5 +13,6 @@ mod isolation;
 mod lifecycle;
 mod readme;
 mod resume;
+mod server;
 mod store;
 mod threads;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, warn};
+use tracing::{Instrument, Span, debug, warn};
 
 use crate::context::UserExecutionContext;
 use crate::ids::CallId;
@@ -61,13 +61,15 @@ pub(crate) struct ExecuteTool {
     pub arguments: Value,
     /// Fires when the run is being stopped.
     pub cancelled: CancellationToken,
+    /// The run's, so that the lines of its tools carry its ids.
+    pub span: Span,
 }
 
 impl Handler<ExecuteTool> for ToolDispatcher {
     type Result = ResponseFuture<Result<ToolReply, RunOver>>;
 
     fn handle(&mut self, call: ExecuteTool, _: &mut Context<Self>) -> Self::Result {
-        let span = tracing::info_span!("tool", call = %call.call, tool = %call.tool);
+        let span = tracing::info_span!(parent: &call.span, "tool", call = %call.call, tool = %call.tool);
         let execution = Execution {
             infra: Arc::clone(&self.infra),
             places: Arc::clone(&self.places),

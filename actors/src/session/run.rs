@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Addr;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, warn};
+use tracing::{Instrument, Span, debug, warn};
 
 use crate::context::UserExecutionContext;
 use crate::ids::CallId;
@@ -206,6 +206,7 @@ impl RunContext {
                 tool: name.to_owned(),
                 arguments,
                 cancelled: self.cancelled.clone(),
+                span: Span::current(),
             })
             .await
             .map_err(|_| RunOver)?

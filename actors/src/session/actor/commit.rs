@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::UserSessionActor;
 use crate::ids::RunId;
@@ -125,7 +125,6 @@ impl UserSessionActor {
             .add(open.outbox.committed_seq().0 - before.0);
         for end in ended {
             self.infra.metrics.runs_ended.increment();
-            debug!(parent: &self.span, run = %end.run, thread = %end.thread, state = end.state.as_str(), "run's end is durable");
             self.tell(
                 RunChanged {
                     session: self.context.session(),

@@ -125,6 +125,11 @@ impl UserSessionActor {
 
     /// Numbers an event and puts it on its way to the journal.
     fn emit(&mut self, emission: Emission) {
+        if let Some(end) = &emission.end {
+            let (run, thread, request) = (emission.run, emission.thread, emission.request);
+            let state = end.state.as_str();
+            debug!(parent: &self.span, %run, %thread, %request, state, "run's end goes to the journal");
+        }
         let Some(open) = &mut self.open else { return };
         let seq = open.outbox.next_seq();
         let envelope = EventEnvelope {

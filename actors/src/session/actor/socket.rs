@@ -475,11 +475,25 @@ impl UserSessionActor {
     pub(super) fn close_socket(&mut self, code: CloseCode, ctx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
         let generation = open.socketry.generation;
-        if let Some(attached) = open.socketry.of(generation) {
-            let number = code.code();
-            attached.sink.close(code);
-            debug!(parent: &self.span, code = number, "socket closed");
+        if open.socketry.is_attached() {
+            debug!(parent: &self.span, code = code.code(), "socket closed");
+            self.close_after_last_words(code);
             self.detach(generation, ctx);
+        }
+    }
+
+    /// Sends what there is room for, the answer to what led to the close above all, then closes. What does not fit is
+    /// resumed from the journal.
+    fn close_after_last_words(&mut self, code: CloseCode) {
+        let session = self.context.session();
+        let Some(open) = self.open.as_deref_mut() else { return };
+        let turn = Turn::of(open, self.infra.limits.sink_frames);
+        if let Some(attached) = &mut open.socketry.attached {
+            let texts = turn.map(|turn| turn.texts).unwrap_or_default();
+            let frames = texts.into_iter().map(|text| OutFrame { tag: session, text }).collect();
+            // A socket that is over takes nothing; its client resumes.
+            let _ = attached.sink.push(frames);
+            attached.sink.close(code);
         }
     }
 
@@ -490,15 +504,9 @@ impl UserSessionActor {
             message: "the server restarts; your session goes on where it stands".to_owned(),
             retry_after_ms,
         });
-        let Some(open) = self.open.as_deref_mut() else { return };
-        let turn = Turn::of(open, self.infra.limits.sink_frames);
-        if let Some(mut attached) = open.socketry.attached.take() {
-            let session = self.context.session();
-            let texts = turn.map(|turn| turn.texts).unwrap_or_default();
-            let frames = texts.into_iter().map(|text| OutFrame { tag: session, text }).collect();
-            // What does not fit is resumed from the journal.
-            let _ = attached.sink.push(frames);
-            attached.sink.close(CloseCode::Draining { retry_after_ms });
+        self.close_after_last_words(CloseCode::Draining { retry_after_ms });
+        if let Some(open) = &mut self.open {
+            open.socketry.attached = None;
         }
     }
 

@@ -151,6 +151,7 @@ impl Engine {
         fx.push(Effect::Emit(Box::new(Emission {
             run: id,
             thread: run.thread,
+            request: run.request,
             agent: run.agent.clone(),
             event,
             end: Some(end),

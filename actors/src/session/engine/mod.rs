@@ -230,6 +230,8 @@ pub struct Emission {
     pub run: RunId,
     /// Its thread.
     pub thread: ThreadId,
+    /// What it is asked by.
+    pub request: RequestId,
     /// Its agent.
     pub agent: Arc<str>,
     /// The event.
@@ -355,7 +357,11 @@ impl Engine {
             Input::StopRuns { run, thread, stop } => {
                 self.stop_matching(run, thread, &stop, now, &mut fx);
             }
-            Input::Attached => self.detached_since = None,
+            Input::Attached => {
+                self.detached_since = None;
+                // In a row means on one socket: the next one is not closed for what the last one did.
+                (self.faulty, self.refused) = (0, 0);
+            }
             Input::Detached => self.detached_since = Some(now.mono),
             Input::Requeued(runs) => self.requeue(runs, now, &mut fx),
             // Said again, it gives no run its time back.

@@ -277,6 +277,8 @@ impl Engine {
                 error.retry_after_ms = Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX));
                 fx.push(Effect::Reply(Control::Error(error)));
                 if self.refused >= self.rules.limits.flood_messages {
+                    // The rest of the flood goes with its socket, or it would close the next one.
+                    self.inbox.clear();
                     fx.push(Effect::Close(CloseCode::RateLimit));
                 }
             }

@@ -114,7 +114,7 @@ pub(super) struct Run {
     pub text: String,
     /// When its task began, or it was queued.
     pub since: Instant,
-    request: RequestId,
+    pub request: RequestId,
     /// The message's words, until the task gets them.
     content: String,
     metadata: Option<Value>,
@@ -189,6 +189,7 @@ impl Run {
         Effect::Emit(Box::new(Emission {
             run: self.id,
             thread: self.thread,
+            request: self.request,
             agent: Arc::clone(&self.agent),
             event,
             end: None,

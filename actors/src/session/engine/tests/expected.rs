@@ -105,6 +105,7 @@ pub(super) fn emission(number: u64, event: Event, end: Option<RunEnd>) -> Effect
     Effect::Emit(Box::new(Emission {
         run: run(number),
         thread: thread(HOME),
+        request: request(number),
         agent: "echo".into(),
         event,
         end,
@@ -174,6 +175,7 @@ pub(super) fn begins_in(thread: ThreadId, number: u64) -> Vec<Effect> {
         Effect::Emit(Box::new(Emission {
             run: run(number),
             thread,
+            request: request(number),
             agent: "echo".into(),
             event: Event::AgentStarted {
                 status: "started",

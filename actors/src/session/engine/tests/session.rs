@@ -299,3 +299,26 @@ fn a_revived_runs_answer_has_the_same_id_each_time() {
     assert!(matches!(answers[0][..], [Effect::Emit(_)]), "{:?}", answers[0]);
     assert_eq!(answers[0], answers[1]);
 }
+
+#[test]
+fn the_rest_of_a_flood_goes_with_its_socket_and_the_next_socket_counts_anew() {
+    let mut bench = Bench::with(|limits| limits.flood_messages = 2);
+    let beyond = || {
+        Input::Rated(Rating::Beyond {
+            retry_after: Duration::from_millis(100),
+        })
+    };
+    for number in 1..=4 {
+        bench.give(say(number, OnBusy::Enqueue));
+    }
+    bench.give(beyond());
+    assert_eq!(bench.engine.waiting_frames(), 2);
+    let effects = bench.give(beyond());
+    assert_eq!(effects.last(), Some(&Effect::Close(CloseCode::RateLimit)));
+    assert_eq!(bench.engine.waiting_frames(), 0);
+    bench.give(Input::Detached);
+    bench.give(Input::Attached);
+    bench.give(say(5, OnBusy::Enqueue));
+    let effects = bench.give(beyond());
+    assert!(!effects.contains(&Effect::Close(CloseCode::RateLimit)), "{effects:?}");
+}
