@@ -17,9 +17,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::infra::journal::{Accept, Idempotency, Said};
-use crate::protocol::client::{ClientFrame, OnBusy, Say, ThreadTarget};
-use crate::protocol::server::{AcceptStatus, DeathCause, ErrorContext, ToolStatus, Usage};
+use crate::ids::{RequestId, Seq, SessionId};
+use crate::infra::journal::{Accept, Idempotency, RunEnd, Said, StoreCommand, StoreReply};
+use crate::limits::Limits;
+use crate::protocol::client::{ClientFrame, OnBusy, Page, Say, ThreadTarget};
+use crate::protocol::server::{AcceptStatus, DeathCause, ErrorContext, RunState, ToolStatus, Usage};
 use expected::*;
 
 /// The thread that a session of a test is born with.
