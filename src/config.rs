@@ -84,7 +84,7 @@ pub struct Server {
     /// Threads that run sessions; none: one per core.
     #[serde(deserialize_with = "text::count_or_auto")]
     pub shards: Option<usize>,
-    /// Sockets open at once.
+    /// HTTP connections at once; sockets of sessions count no more.
     pub max_connections: usize,
     /// How long a client may take to send the head of a request.
     #[serde(with = "humantime_serde")]

@@ -9,3 +9,8 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod tools;
+
+/// The code in the README compiles as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

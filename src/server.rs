@@ -156,7 +156,7 @@ async fn serve(
         doorkeeper: Arc::new(gate),
         sockets: sockets.clone(),
     };
-    let server = http::serve(vec![listener], state)?;
+    let server = http::serve(vec![listener], state, &config.server)?;
     let handle = server.handle();
     let serving = actix_rt::spawn(server);
     // On standard output, whatever the log's level and format: scripts and people read the address here.

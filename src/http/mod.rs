@@ -48,11 +48,8 @@ use sessile_actors::supervisor::RootSupervisor;
 pub use self::doorkeeper::{Caller, Doorkeeper, Ticket, Visitor};
 pub use self::error::Problem;
 use self::socket::OpenSockets;
+use crate::config;
 
-/// How long a request's head may take. Beyond: 408.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections on the HTTP worker at once; a socket that was upgraded counts no more. Beyond: they wait in the backlog.
-const CONNECTIONS_MAX: usize = 4096;
 /// Connections that the kernel keeps for us. Beyond: it refuses them.
 const BACKLOG: i32 = 1024;
 /// The kernel's send buffer of each socket. Left alone it grows to megabytes for each client that reads slowly.
@@ -95,11 +92,13 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// What the operating system said.
-pub fn serve(listeners: Vec<TcpListener>, state: State) -> io::Result<Server> {
+pub fn serve(listeners: Vec<TcpListener>, state: State, settings: &config::Server) -> io::Result<Server> {
+    let request_timeout = settings.request_timeout;
     let mut server = Server::build()
         // One: it does handshakes and small requests only. Sessions and sockets live on the shards.
         .workers(1)
-        .max_concurrent_connections(CONNECTIONS_MAX)
+        // A socket that was upgraded counts no more.
+        .max_concurrent_connections(settings.max_connections)
         // Signals are the binary's: it drains before it stops the server.
         .disable_signals();
     for listener in listeners {
@@ -112,7 +111,7 @@ pub fn serve(listeners: Vec<TcpListener>, state: State) -> io::Result<Server> {
                 .app_data(web::Data::new(for_routes))
                 .configure(routes);
             HttpService::build()
-                .client_request_timeout(HEAD_TIMEOUT)
+                .client_request_timeout(request_timeout)
                 .tcp_nodelay(true)
                 .upgrade(fn_service(move |(request, framed)| {
                     upgrade::upgrade(for_upgrades.clone(), request, framed)
@@ -297,6 +296,7 @@ mod tests {
             ("/", "text/html"),
             ("/app.js", "text/javascript"),
             ("/style.css", "text/css"),
+            ("/favicon.svg", "image/svg+xml"),
         ] {
             let (status, headers, body) = answer(&Method::GET, path, None, "").await;
             assert_eq!(status, StatusCode::OK, "{path}");

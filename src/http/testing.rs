@@ -30,6 +30,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Doorkeeper, Problem, State, Ticket, Visitor, listen, serve};
+use crate::config::{Config, Sources};
 
 /// The only host that the doorkeeper lets in.
 pub(super) const HOST: &str = "sessile.test";
@@ -241,7 +242,8 @@ pub(super) fn state() -> State {
 pub(super) fn serve_doubles() -> SocketAddr {
     let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = listener.local_addr().unwrap();
-    actix_rt::spawn(serve(vec![listener], state()).unwrap());
+    let config = Config::load(&Sources::default()).unwrap();
+    actix_rt::spawn(serve(vec![listener], state(), &config.server).unwrap());
     address
 }
 

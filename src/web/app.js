@@ -5,14 +5,29 @@ const byId = (id) => document.getElementById(id);
 // Events that the list keeps: the page must not grow without end either.
 const EVENTS_KEPT = 500;
 // Closes after which the client stops for good.
-const FINAL = { 1000: "ended", 4001: "taken over by another tab", 4400: "too many faulty frames", 4403: "revoked" };
+const FINAL = {
+  1000: "ended; reload to begin anew",
+  4001: "taken over by another tab; reload to take it back",
+  4400: "too many faulty frames",
+  4403: "revoked",
+};
 // Closes after which the old session is useless: start anew.
 const ANEW = new Set([4409, 4410]);
 const ENDS = new Set(["agent_completed", "agent_error", "agent_stopped", "agent_death"]);
 
-const session = { id: null, epoch: null, lastSeq: 0 };
+// Events taken before the server is told: it then need not keep them in memory.
+const ACK_EVERY = 32;
+// How near its end a list must be to follow what is added, in pixels.
+const NEAR_END = 80;
+
+// Kept over a reload, in this tab alone: the session goes on, and what was said is asked for again.
+const NOWHERE = { id: null, epoch: null, lastSeq: 0 };
+const session = { ...NOWHERE, ...JSON.parse(sessionStorage.getItem("session") ?? "null") };
+// Events that wait for the history of a session that was there before this page.
+let held = session.id ? [] : null;
+let acked = session.lastSeq;
 const runs = new Map();
-// Messages sent and not answered: sent again on the next socket. The server knows each id, so that is harmless.
+// Messages sent and not answered, by id: sent again on the next socket. The server knows each id, so that is harmless.
 const unanswered = new Map();
 let socket = null;
 let cutSince = null;
@@ -24,9 +39,42 @@ function element(name, className, text) {
   return made;
 }
 
+// Not crypto.randomUUID: that is missing where the page came over plain HTTP from another machine.
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");
+}
+
+function remember(change) {
+  Object.assign(session, change);
+  sessionStorage.setItem("session", JSON.stringify(session));
+}
+
+function showName(id, text) {
+  byId(id).textContent = text;
+  byId(id).title = text;
+}
+
+// Adds to a list that is followed only while its end is in view: who reads further up is not pulled away.
+function follow(change) {
+  const list = byId("messages");
+  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END;
+  change();
+  if (atEnd) toEnd();
+}
+
+function toEnd() {
+  byId("messages").scrollTop = byId("messages").scrollHeight;
+}
+
 function showState(state, text) {
   byId("state").dataset.state = state;
   byId("state").textContent = text;
+  // What is written while the line is cut is sent later; where the client has stopped, it never would be.
+  byId("send").disabled = state === "stopped";
 }
 
 // The connection.
@@ -36,14 +84,18 @@ async function ticket() {
   const body = await response.json();
   if (response.ok) return body;
   const wait = Number(response.headers.get("retry-after"));
-  throw Object.assign(new Error(body.detail || response.statusText), { wait: wait ? wait * 1000 : 0 });
+  throw Object.assign(new Error(body.detail || response.statusText), {
+    wait: wait ? wait * 1000 : 0,
+    // Asking again would not help: the server wants a token, and this page has none.
+    refused: response.status === 401 || response.status === 403,
+  });
 }
 
 async function connect() {
   showState("waiting", "connecting");
   try {
     const pass = await ticket();
-    byId("user").textContent = pass.user_id;
+    showName("user", pass.user_id);
     if (!byId("agent").options.length) await loadAgents();
     const query = new URLSearchParams({ ticket: pass.ticket });
     if (session.id) {
@@ -56,16 +108,20 @@ async function connect() {
     socket.onmessage = (message) => receive(message.data);
     socket.onclose = closed;
   } catch (error) {
-    reconnect(error.message, error.wait);
+    if (error.refused) return showState("stopped", error.message);
+    reconnect(error.wait === undefined ? "the server is away" : error.message, error.wait);
   }
 }
 
 function closed({ code, reason }) {
   socket = null;
   if (code in FINAL) return showState("stopped", FINAL[code]);
-  if (ANEW.has(code)) Object.assign(session, { id: null, epoch: null, lastSeq: 0 });
+  if (ANEW.has(code)) {
+    remember(NOWHERE);
+    held = null;
+  }
   const wait = Number(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0);
-  reconnect(reason || `cut (${code})`, wait);
+  reconnect(wait ? "the server restarts" : reason || "the connection was cut", wait);
 }
 
 // Full jitter from 0.25 s, capped at 5 s for the first minute and at 30 s after.
@@ -79,10 +135,31 @@ function reconnect(why, wait = 0) {
   setTimeout(connect, pause);
 }
 
-function send(type, payload, id = crypto.randomUUID()) {
+function send(type, payload) {
+  const id = newId();
   const frame = JSON.stringify({ type, message_id: id, payload });
+  transmit(frame);
+  return { id, frame };
+}
+
+function transmit(frame) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(frame);
-  return [id, frame];
+}
+
+function answered(id) {
+  unanswered.get(id)?.box.classList.remove("waiting");
+  unanswered.delete(id);
+}
+
+// A refusal that time mends is tried again, under the same id.
+function retry(id, wait) {
+  setTimeout(() => unanswered.has(id) && transmit(unanswered.get(id).frame), wait);
+}
+
+function acknowledge() {
+  if (session.lastSeq - acked < ACK_EVERY && runs.size > 0) return;
+  acked = session.lastSeq;
+  send("ack", { seq: acked });
 }
 
 // What arrives.
@@ -90,57 +167,80 @@ function send(type, payload, id = crypto.randomUUID()) {
 function receive(data) {
   const frame = JSON.parse(data);
   note(frame, data);
-  if (frame.seq) {
-    if (frame.seq <= session.lastSeq) return;
-    session.lastSeq = frame.seq;
-    byId("seq").textContent = frame.seq;
-    send("ack", { seq: frame.seq });
-    showEvent(frame);
-    return;
-  }
+  if (frame.seq) return held ? held.push(frame) : take(frame);
   const { payload } = frame;
   switch (frame.type) {
     case "connection_established":
-      Object.assign(session, { id: payload.session_id, epoch: payload.epoch });
-      if (!payload.resumed) session.lastSeq = payload.head_seq;
-      byId("session").textContent = payload.session_id;
-      byId("thread").textContent = payload.thread_id;
-      attempt = 0;
-      cutSince = null;
-      showState("live", "live");
-      for (const waiting of unanswered.values()) socket.send(waiting);
+      established(payload);
       break;
     case "message_accepted":
-      unanswered.delete(payload.message_id);
+      answered(payload.message_id);
       break;
     case "thread_created":
     case "thread_switched":
-      byId("thread").textContent = payload.thread_id;
+      showName("thread", payload.thread_id);
       break;
     case "resync":
+    case "thread_history":
       showHistory(payload);
       break;
+    case "reauth_required":
+      ticket().then((pass) => send("refresh_token", { ticket: pass.ticket }), () => {});
+      break;
     case "error":
-      if (!payload.retryable) unanswered.delete(payload.reply_to);
+      if (payload.retryable && unanswered.has(payload.reply_to)) {
+        retry(payload.reply_to, payload.retry_after_ms ?? 1_000);
+      } else {
+        answered(payload.reply_to);
+      }
       showError(payload);
       break;
   }
 }
 
+function established(payload) {
+  remember({ id: payload.session_id, epoch: payload.epoch });
+  if (!payload.resumed) {
+    remember({ lastSeq: payload.head_seq });
+    acked = payload.head_seq;
+  }
+  showName("session", payload.session_id);
+  showName("thread", payload.thread_id);
+  attempt = 0;
+  cutSince = null;
+  showState("live", "live");
+  if (held) send("get_thread_history", {});
+  for (const { frame } of unanswered.values()) transmit(frame);
+}
+
+// An event: in order, each once.
+function take(frame) {
+  if (frame.seq <= session.lastSeq) return;
+  remember({ lastSeq: frame.seq });
+  byId("seq").textContent = frame.seq;
+  if (!frame.payload.erased) follow(() => showEvent(frame));
+  acknowledge();
+}
+
+// A snapshot, and only what comes after it.
 function showHistory(history) {
   byId("messages").replaceChildren();
   runs.clear();
-  session.epoch = history.epoch ?? session.epoch;
-  session.lastSeq = history.as_of_seq;
+  remember({ epoch: history.epoch ?? session.epoch, lastSeq: history.as_of_seq });
+  byId("seq").textContent = session.lastSeq;
   for (const message of [...history.messages].reverse()) {
-    const box = addMessage(message.role, message.role);
+    const box = addMessage(message.role, message.role === "user" ? "you" : message.role);
     box.append(element("div", "text", message.content));
   }
-  for (const run of history.active_runs) {
-    runOf(run).said = run.text_so_far;
-    runOf(run).ref = run.message_ref;
-    runOf(run).text.textContent = run.text_so_far;
+  for (const active of history.active_runs) {
+    const run = runOf(active);
+    showText(run, { message_ref: active.message_ref, offset: 0, content: active.text_so_far });
   }
+  byId("stop").disabled = runs.size === 0;
+  toEnd();
+  const waiting = held ?? [];
+  held = null;
+  waiting.forEach(take);
 }
 
 function showEvent({ type, run_id, agent_name, payload }) {
@@ -149,11 +249,14 @@ function showEvent({ type, run_id, agent_name, payload }) {
     case "agent_thinking":
       run.steps.append(element("div", "step", payload.reasoning));
       break;
+    case "progress_update":
+      run.steps.append(element("div", "step", `${payload.percentage ?? "…"} % ${payload.message}`));
+      break;
     case "tool_executing":
       run.steps.append(element("div", "call", `${payload.tool_name}(${JSON.stringify(payload.parameters)})`));
       break;
     case "tool_completed":
-      run.steps.append(element("div", "call", `${payload.tool_name} ${payload.status}: ${JSON.stringify(payload.result)}`));
+      run.steps.append(element("div", "call", `→ ${payload.status}: ${JSON.stringify(payload.result)}`));
       break;
     case "partial_result":
       showText(run, payload);
@@ -169,15 +272,15 @@ function showEvent({ type, run_id, agent_name, payload }) {
   }
   if (ENDS.has(type)) runs.delete(run_id);
   byId("stop").disabled = runs.size === 0;
-  byId("messages").lastElementChild?.scrollIntoView({ block: "end" });
 }
 
 // Offsets count bytes of UTF-8: a piece that was seen is not appended twice.
 function showText(run, { message_ref, offset, content }) {
-  if (run.ref !== message_ref) Object.assign(run, { ref: message_ref, said: "" });
-  const said = new TextEncoder().encode(run.said);
-  run.said = new TextDecoder().decode(said.slice(0, offset)) + content;
-  run.text.textContent = run.said;
+  if (run.ref !== message_ref) Object.assign(run, { ref: message_ref, bytes: 0 });
+  if (offset === 0) run.text.textContent = "";
+  if (offset > 0 && offset !== run.bytes) return;
+  run.text.append(content);
+  run.bytes = offset + new TextEncoder().encode(content).length;
 }
 
 function runOf({ run_id, agent_name }) {
@@ -185,7 +288,7 @@ function runOf({ run_id, agent_name }) {
     const box = addMessage("agent", agent_name);
     const steps = box.appendChild(element("div", "steps"));
     const text = box.appendChild(element("div", "text"));
-    runs.set(run_id, { box, steps, text, ref: null, said: "" });
+    runs.set(run_id, { box, steps, text, ref: null, bytes: 0 });
   }
   return runs.get(run_id);
 }
@@ -198,9 +301,7 @@ function addMessage(role, who) {
 }
 
 function showError({ code, message }) {
-  const box = addMessage("error", code);
-  box.append(element("div", "end", message));
-  box.scrollIntoView({ block: "end" });
+  follow(() => addMessage("error", code).append(element("div", "end", message)));
 }
 
 // The raw frames, newest first.
@@ -235,10 +336,12 @@ async function loadAgents() {
 byId("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const content = byId("content").value.trim();
-  if (!content) return;
-  const [id, frame] = send("user_message", { content, agent: byId("agent").value || undefined });
-  unanswered.set(id, frame);
-  addMessage("user", "you").append(element("div", "text", content));
+  if (!content || byId("send").disabled) return;
+  const { id, frame } = send("user_message", { content, agent: byId("agent").value || undefined });
+  const box = addMessage("user waiting", "you");
+  box.append(element("div", "text", content));
+  toEnd();
+  unanswered.set(id, { frame, box });
   byId("content").value = "";
 });
 

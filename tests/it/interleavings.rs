@@ -1,6 +1,7 @@
 //! Random scripts of clients, cuts and crashes against the real actors: whatever happens, the line of events is whole,
 //! every accepted message has one run, and every run one end.
 
+mod bounds;
 mod brittle;
 mod client;
 
@@ -20,7 +21,7 @@ use sessile_actors::protocol::server::is_terminal_kind;
 use sessile_actors::testing::{FakeTool, World, agent, world};
 
 use brittle::{Brittle, Fault, USERS, die};
-use client::Client;
+use client::{Client, WINDOW};
 
 /// One thing that a client does, or that happens to it.
 #[derive(Debug, Clone)]
@@ -77,7 +78,7 @@ fn brittle_world() -> (World, Arc<Brittle>) {
             limits.outbox_events = 6;
             limits.sink_frames = 4;
             limits.sink_bytes = 4 * 1024;
-            limits.inbox_frames = 4;
+            limits.inbox_frames = WINDOW;
             limits.queued_per_thread = 3;
             limits.message_burst = 1_000;
             limits.emit_credit = 2;
@@ -116,8 +117,8 @@ fn brittle_world() -> (World, Arc<Brittle>) {
 }
 
 /// The life of one user's client.
-async fn live(world: &World, journal: &Brittle, user: usize, script: Vec<Step>) -> Vec<Bytes> {
-    let mut client = Client::new(world, USERS[user]);
+async fn live(world: &World, journal: &Brittle, user: usize, legacy: bool, script: Vec<Step>) -> Vec<Bytes> {
+    let mut client = Client::new(world, USERS[user], legacy);
     client.connect(0).await;
     let mut said: Vec<(MessageId, Value)> = Vec::new();
     for step in script {
@@ -311,9 +312,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn through_cuts_and_crashes_the_line_of_events_is_whole_and_each_run_ends_once(script in script()) {
+    fn through_cuts_and_crashes_the_line_of_events_is_whole_and_each_run_ends_once(script in script(), legacy in any::<bool>()) {
         in_a_world(async |journal, world| {
-            live(&world, &journal, 0, script).await;
+            live(&world, &journal, 0, legacy, script).await;
         });
     }
 }
@@ -325,8 +326,8 @@ proptest! {
     fn through_cuts_and_crashes_of_both_no_user_sees_a_word_of_the_other(zora in script(), yusuf in script()) {
         in_a_world(async |journal, world| {
             let (to_zora, to_yusuf) = futures_util::future::join(
-                live(&world, &journal, 0, zora),
-                live(&world, &journal, 1, yusuf),
+                live(&world, &journal, 0, false, zora),
+                live(&world, &journal, 1, false, yusuf),
             )
             .await;
             for (texts, stranger) in [(to_zora, "yusuf"), (to_yusuf, "zora")] {

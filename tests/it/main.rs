@@ -7,9 +7,11 @@
 
 mod architecture;
 mod crash;
+mod examples;
 mod interleavings;
 mod isolation;
 mod lifecycle;
+mod readme;
 mod resume;
 mod server;
 mod store;

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod close;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub use client::{ClientFrame, Command, FrameError, OnBusy, ThreadTarget};
 pub use close::CloseCode;

@@ -265,3 +265,6 @@ fn fitting<'a>(events: impl Iterator<Item = &'a StoredEvent>, frames: usize, byt
     }
     taken
 }
+
+#[cfg(test)]
+mod tests;

@@ -336,6 +336,13 @@ impl RunTask {
     }
 }
 
+impl Drop for RunTask {
+    fn drop(&mut self) {
+        // Its tool calls are tasks of the dispatcher's: they end with the run that no longer waits for them.
+        self.cancelled.cancel();
+    }
+}
+
 async fn work(mut run: RunContext) -> Outcome {
     let Some(class) = run.infra.agents.get(&run.start.agent).cloned() else {
         return Outcome::Failed {

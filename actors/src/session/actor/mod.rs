@@ -6,6 +6,7 @@
 //! client frames in ([`socket`]), events to the journal ([`commit`]), durable events out to the socket.
 
 mod commit;
+mod notices;
 mod perform;
 mod socket;
 
@@ -15,23 +16,25 @@ use std::time::SystemTime;
 
 use actix::prelude::*;
 use tokio::time::Instant;
-use tracing::{Span, debug, error, info};
+use tracing::{Span, error, info};
 
+pub use notices::StopRuns;
+pub(crate) use notices::{DrainSession, Evict, ForgetThread, ThreadChanged, YieldThread};
 pub use socket::{Attach, FrameArrived, Resume, SignOfLife, SinkClosed, SinkReady};
 
 use crate::context::SessionContext;
-use crate::ids::{Epoch, Fence, RunId, ThreadId};
+use crate::ids::{Epoch, Fence, RunId};
 use crate::infra::Infra;
 use crate::infra::journal::{JournalError, Opened, ReviveError, Revived};
 use crate::protocol::CloseCode;
-use crate::protocol::server::{DeathCause, RunState, StoppedBy};
+use crate::protocol::server::DeathCause;
 use crate::session::dispatcher::ToolDispatcher;
 use crate::session::emitter::{Emit, Told};
-use crate::session::engine::{Engine, Input, Now, Outcome, Rules, Stop};
+use crate::session::engine::{Engine, Input, Now, Outcome, Rules};
 use crate::session::outbox::Outbox;
 use crate::session::recovery;
 use crate::session::run::{RunOver, RunTask};
-use crate::shard::{Tick, Ticker, Watch};
+use crate::shard::{Ticker, Watch};
 use crate::supervisor::{HowEnded, RootSupervisor, SessionEnded};
 use commit::Commits;
 use socket::Socketry;
@@ -81,6 +84,8 @@ struct Open {
     commits: Commits,
     socketry: Socketry,
     flush_at: Option<Instant>,
+    /// What is being read for the client. Each holds back the grant of its frame.
+    reads: usize,
     /// Nothing runs and the server drains: close when all is told.
     drained: bool,
     leaving: bool,
@@ -138,6 +143,7 @@ impl UserSessionActor {
             commits: Commits::default(),
             socketry: Socketry::new(&self.infra.limits),
             flush_at: None,
+            reads: 0,
             drained: false,
             leaving: false,
         }));
@@ -166,6 +172,7 @@ impl UserSessionActor {
             commits: Commits::default(),
             socketry: Socketry::new(&self.infra.limits),
             flush_at: None,
+            reads: 0,
             drained: false,
             leaving: false,
         }));
@@ -345,140 +352,6 @@ impl Handler<NeedDispatcher> for UserSessionActor {
             },
             None => start(),
         }
-    }
-}
-
-/// Stops runs of the session, past its socket.
-#[derive(Debug, Message)]
-#[rtype(result = "Vec<RunId>")]
-pub struct StopRuns {
-    /// One run; none means all of them and the queues.
-    pub run: Option<RunId>,
-    /// One thread; none means all.
-    pub thread: Option<ThreadId>,
-    /// Who stops them.
-    pub by: StoppedBy,
-    /// Why, for people.
-    pub reason: String,
-}
-
-impl Handler<StopRuns> for UserSessionActor {
-    type Result = Vec<RunId>;
-
-    fn handle(&mut self, stop: StopRuns, ctx: &mut Context<Self>) -> Self::Result {
-        let (run, thread) = (stop.run, stop.thread);
-        let stopped = self
-            .open
-            .as_ref()
-            .map(|open| open.engine.matching(run, thread))
-            .unwrap_or_default();
-        let stop = Stop {
-            by: stop.by,
-            reason: stop.reason,
-            forget: false,
-        };
-        self.input(Input::StopRuns { run, thread, stop }, ctx);
-        stopped
-    }
-}
-
-/// Another session of this user began or ended a run.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub(crate) struct ThreadChanged {
-    /// The thread.
-    pub thread: ThreadId,
-    /// The run.
-    pub run: RunId,
-    /// Its state.
-    pub state: RunState,
-}
-
-impl Handler<ThreadChanged> for UserSessionActor {
-    type Result = ();
-
-    fn handle(&mut self, ThreadChanged { thread, run, state }: ThreadChanged, ctx: &mut Context<Self>) {
-        self.input(Input::ThreadChanged { thread, run, state }, ctx);
-    }
-}
-
-/// Another session of this user wants the thread that a run here holds.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct YieldThread {
-    /// The thread.
-    pub thread: ThreadId,
-    /// The run.
-    pub run: RunId,
-    /// How it ends.
-    pub stop: Stop,
-}
-
-impl Handler<YieldThread> for UserSessionActor {
-    type Result = ();
-
-    fn handle(&mut self, YieldThread { thread, run, stop }: YieldThread, ctx: &mut Context<Self>) {
-        self.input(Input::Yield { thread, run, stop }, ctx);
-    }
-}
-
-/// A thread of this user was deleted: what is in memory of it goes too.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub(crate) struct ForgetThread;
-
-impl Handler<ForgetThread> for UserSessionActor {
-    type Result = ();
-
-    fn handle(&mut self, _: ForgetThread, _: &mut Context<Self>) {
-        if let Some(open) = &mut self.open {
-            open.outbox.forget_window();
-        }
-    }
-}
-
-/// The server drains.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub(crate) enum DrainSession {
-    /// Take nothing new; end when nothing runs.
-    Begin,
-    /// End what runs.
-    Expire,
-}
-
-impl Handler<DrainSession> for UserSessionActor {
-    type Result = ();
-
-    fn handle(&mut self, drain: DrainSession, ctx: &mut Context<Self>) {
-        match drain {
-            DrainSession::Begin if self.open.is_none() => self.stillborn(CloseCode::Overloaded, ctx),
-            DrainSession::Begin => self.input(Input::Drain, ctx),
-            DrainSession::Expire => self.input(Input::DrainExpired, ctx),
-        }
-    }
-}
-
-/// The user has too many sessions and this one is idle: leave memory. The supervisor has struck it off already.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Evict;
-
-impl Handler<Evict> for UserSessionActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Evict, ctx: &mut Context<Self>) {
-        debug!(parent: &self.span, "session evicted");
-        self.end(HowEnded::Left, ctx);
-    }
-}
-
-impl Handler<Tick> for UserSessionActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
-        self.check_socket(ctx);
-        self.input(Input::Tick, ctx);
     }
 }
 

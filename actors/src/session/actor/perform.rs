@@ -190,6 +190,7 @@ impl UserSessionActor {
     }
 
     fn list(&mut self, message_id: Option<MessageId>, page: Page, ctx: &mut Context<Self>) {
+        self.hold_grant();
         let reading = self.infra.threads.list(self.context.user().clone(), page);
         ctx.spawn(reading.into_actor(self).map(move |result, act, ctx| {
             let control = match result {
@@ -200,12 +201,12 @@ impl UserSessionActor {
                 },
                 Err(fault) => act.unreadable(&fault, message_id),
             };
-            act.reply(&control);
-            act.pump(ctx);
+            act.answer_read(&control, ctx);
         }));
     }
 
     fn history(&mut self, message_id: Option<MessageId>, thread: ThreadId, page: Page, ctx: &mut Context<Self>) {
+        self.hold_grant();
         let page = self.history_page(page);
         let (user, session) = (self.context.user().clone(), Some(self.context.session()));
         let reading = self.infra.threads.history(user, thread, session, page);
@@ -214,8 +215,7 @@ impl UserSessionActor {
                 Ok(history) => Control::ThreadHistory { message_id, history },
                 Err(fault) => act.unreadable(&fault, message_id),
             };
-            act.reply(&control);
-            act.pump(ctx);
+            act.answer_read(&control, ctx);
         }));
     }
 
@@ -262,6 +262,7 @@ impl UserSessionActor {
         ticket: Option<String>,
         ctx: &mut Context<Self>,
     ) {
+        self.hold_grant();
         let checking = self
             .infra
             .credentials
@@ -286,8 +287,7 @@ impl UserSessionActor {
                     details: None,
                 }),
             };
-            act.reply(&control);
-            act.pump(ctx);
+            act.answer_read(&control, ctx);
         }));
     }
 

@@ -1,24 +1,27 @@
 //! The session's side of its socket: who is attached, what the client sent, what it gets next.
 
+mod replay;
+mod turn;
+
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
+use turn::Turn;
 
-use super::{Open, UserSessionActor};
+use super::UserSessionActor;
 use crate::ids::{AttachGen, Epoch, MessageId, RequestId, RunId, Seq, ThreadId};
-use crate::infra::journal::{EventPage, JournalError, ReadLimit, StoredEvent};
+use crate::infra::journal::StoredEvent;
 use crate::limits::Limits;
-use crate::protocol::client::{ClientFrame, Page};
-use crate::protocol::server::{Control, History, rfc3339};
+use crate::protocol::client::ClientFrame;
+use crate::protocol::server::{Control, rfc3339};
 use crate::protocol::{CloseCode, SUBPROTOCOL};
 use crate::session::engine::{Arrived, Fresh, Input};
-use crate::session::outbox::Next;
-use crate::session::sink::{OutFrame, PushError, Sink, SinkEnd, Socket, Uplink, Window};
-use crate::supervisor::{HowEnded, Presence};
+use crate::session::sink::{OutFrame, Sink, SinkEnd, Socket, Uplink, Window};
+use crate::supervisor::Presence;
 
 /// How long before its end a credential's owner is asked for a new one.
 const REAUTH_BEFORE: Duration = Duration::from_secs(60);
@@ -149,6 +152,11 @@ impl Socketry {
 }
 
 impl Attached {
+    fn queue(&mut self, reply: Option<Bytes>) {
+        self.control_bytes += reply.as_ref().map_or(0, Bytes::len);
+        self.control.extend(reply);
+    }
+
     fn backlogged(&self, frames: usize, bytes: usize) -> bool {
         self.control.len() >= frames || self.control_bytes >= bytes
     }
@@ -244,8 +252,10 @@ impl UserSessionActor {
         let window = Window {
             frames: limits.sink_frames,
             bytes: limits.sink_bytes,
-            // Less what waits from the last socket: a client that reconnects in a loop buys no room.
-            inbound: limits.inbox_frames.saturating_sub(open.engine.waiting_frames()),
+            // What earlier sockets handed over and is not handled yet takes its place: reconnecting wins no frames.
+            inbound: limits
+                .inbox_frames
+                .saturating_sub(open.engine.waiting_frames() + open.reads),
         };
         socket
             .open(uplink, window)
@@ -273,38 +283,6 @@ impl UserSessionActor {
         }
     }
 
-    /// Sends a snapshot instead of events that are gone. Events wait for it.
-    fn resync(&mut self, reason: &'static str, ctx: &mut Context<Self>) {
-        let page = self.history_page(Page::default());
-        let Some(open) = &mut self.open else { return };
-        let generation = open.socketry.generation;
-        if let Some(attached) = open.socketry.of(generation) {
-            attached.holds = true;
-        }
-        let (user, session) = (self.context.user().clone(), Some(self.context.session()));
-        let thread = open.engine.current_thread();
-        let reading = self.infra.threads.history(user, thread, session, page);
-        ctx.spawn(reading.into_actor(self).map(move |read, act, ctx| match read {
-            Ok(history) => act.resynced(generation, reason, history, ctx),
-            Err(fault) => {
-                error!(parent: &act.span, %fault, "a client can't be resynchronised");
-                act.close_socket(CloseCode::Resumable, ctx);
-            }
-        }));
-    }
-
-    fn resynced(&mut self, generation: AttachGen, reason: &'static str, history: History, ctx: &mut Context<Self>) {
-        let Some(open) = &mut self.open else { return };
-        let Some(attached) = open.socketry.of(generation) else {
-            return;
-        };
-        attached.holds = false;
-        open.outbox.attach(history.as_of_seq);
-        let epoch = open.epoch;
-        self.reply(&Control::Resync { reason, epoch, history });
-        self.pump(ctx);
-    }
-
     /// Queues a control frame for the client. Without one it is dropped: control frames may be lost with the socket.
     pub(super) fn reply(&mut self, control: &Control) {
         let Some(open) = &mut self.open else { return };
@@ -312,8 +290,7 @@ impl UserSessionActor {
             return;
         };
         let text = control.to_text(self.context.session(), None, SystemTime::now());
-        attached.control_bytes += text.len();
-        attached.control.push_back(text);
+        attached.queue(Some(text));
     }
 
     /// A frame was handled: the socket may hand over another, unless too many replies wait.
@@ -323,130 +300,23 @@ impl UserSessionActor {
         }
     }
 
-    /// Sends replies, then durable events, as far as there is room; reads back what memory no longer holds.
-    pub(super) fn pump_socket(&mut self, ctx: &mut Context<Self>) {
-        let window = self.infra.limits.sink_frames;
-        while let Some(open) = self.open.as_deref_mut() {
-            let Some(turn) = Turn::of(open, window) else { return };
-            if let Some(after) = turn.read_back {
-                self.read_back(after, ctx);
-            }
-            if turn.texts.is_empty() {
-                break;
-            }
-            if !self.push(turn, ctx) {
-                return;
-            }
-        }
-        self.grant();
-    }
-
-    /// Whether the socket took the turn.
-    fn push(&mut self, turn: Turn, ctx: &mut Context<Self>) -> bool {
-        let session = self.context.session();
-        let Some(open) = self.open.as_deref_mut() else {
-            return false;
-        };
-        let generation = open.socketry.generation;
-        let Some(attached) = &mut open.socketry.attached else {
-            return false;
-        };
-        let tagged = |text| OutFrame { tag: session, text };
-        match attached.sink.push(turn.texts.into_iter().map(tagged).collect()) {
-            Ok(()) => {
-                for text in attached.control.drain(..turn.controls) {
-                    attached.control_bytes -= text.len();
-                }
-                if let Some(tail) = turn.tail {
-                    attached.control_bytes += tail.len();
-                    attached.control.push_front(tail);
-                }
-                attached.page.retain(|event| event.seq > turn.sent);
-                open.outbox.sent(turn.sent);
-                self.infra.metrics.events_sent.add(turn.events as u64);
-                true
-            }
-            // It says when it has room.
-            Err(PushError::Full) => false,
-            Err(PushError::Closed) => {
-                self.detach(generation, ctx);
-                false
-            }
-            Err(PushError::ForeignTag) => {
-                self.infra.metrics.isolation_violations.increment();
-                error!(parent: &self.span, "the sink refused a frame of another session");
-                self.end(HowEnded::Lost, ctx);
-                false
-            }
-        }
-    }
-
-    /// Gives the grants that are owed, unless too many replies wait.
-    fn grant(&mut self) {
-        let Some(open) = self.open.as_deref_mut() else { return };
-        let (frames, bytes) = (open.socketry.control_frames, open.socketry.control_bytes);
-        if let Some(attached) = &mut open.socketry.attached
-            && attached.owed > 0
-            && !attached.backlogged(frames, bytes)
-        {
-            let owed = std::mem::take(&mut attached.owed);
-            attached.credit += owed;
-            attached.sink.grant(owed);
-        }
-    }
-
-    fn read_back(&mut self, after: Seq, ctx: &mut Context<Self>) {
-        let limits = &self.infra.limits;
-        let limit = ReadLimit {
-            events: limits.sink_frames,
-            bytes: limits.sink_bytes / 2,
-        };
+    /// A frame that was handled asks for a read: its grant waits until that has come back, so that reads are bounded too.
+    pub(super) fn hold_grant(&mut self) {
         let Some(open) = &mut self.open else { return };
-        let generation = open.socketry.generation;
-        let Some(attached) = open.socketry.of(generation) else {
-            return;
-        };
-        if std::mem::replace(&mut attached.reading, true) {
-            return;
+        open.reads += 1;
+        if let Some(attached) = &mut open.socketry.attached {
+            attached.owed = attached.owed.saturating_sub(1);
         }
-        let reading = self.infra.journal.read(self.context.clone(), after, limit);
-        ctx.spawn(
-            reading
-                .into_actor(self)
-                .map(move |page, act, ctx| act.read(generation, after, page, ctx)),
-        );
     }
 
-    fn read(
-        &mut self,
-        generation: AttachGen,
-        after: Seq,
-        page: Result<EventPage, JournalError>,
-        ctx: &mut Context<Self>,
-    ) {
-        let Some(open) = &mut self.open else { return };
-        let Some(attached) = open.socketry.of(generation) else {
-            return;
-        };
-        attached.reading = false;
-        match page {
-            Ok(page) if page.floor_seq > after => {
-                open.floor = page.floor_seq;
-                self.resync("expired", ctx);
-            }
-            Ok(page) if page.events.is_empty() => {
-                error!(parent: &self.span, %after, "the journal lacks events that it committed");
-                self.close_socket(CloseCode::Resumable, ctx);
-            }
-            Ok(page) => {
-                attached.page = page.events;
-                self.pump(ctx);
-            }
-            Err(fault) => {
-                warn!(parent: &self.span, %fault, "events can't be read back");
-                self.close_socket(CloseCode::Resumable, ctx);
-            }
+    /// A read has come back.
+    pub(super) fn answer_read(&mut self, control: &Control, ctx: &mut Context<Self>) {
+        if let Some(open) = &mut self.open {
+            open.reads = open.reads.saturating_sub(1);
         }
+        self.reply(control);
+        self.owe_grant();
+        self.pump(ctx);
     }
 
     /// Closes the socket, if there is one, and goes on without.
@@ -542,105 +412,6 @@ impl UserSessionActor {
             });
         }
     }
-}
-
-/// What goes to the socket at once.
-struct Turn {
-    texts: Vec<Bytes>,
-    controls: usize,
-    events: usize,
-    sent: Seq,
-    read_back: Option<Seq>,
-    /// What the seed system's clients wait for after the last event of the turn.
-    tail: Option<Bytes>,
-}
-
-impl Turn {
-    /// Control frames first, so that an answer never waits behind a replay; then events.
-    ///
-    /// A frame that is larger than all of the room goes alone, when nothing else is on its way.
-    fn of(open: &Open, window: usize) -> Option<Self> {
-        let attached = open.socketry.attached.as_ref()?;
-        let (mut frames, mut bytes) = attached.sink.room();
-        let idle = frames >= window;
-        let mut turn = Self {
-            texts: Vec::new(),
-            controls: 0,
-            events: 0,
-            sent: open.outbox.sent_seq(),
-            read_back: None,
-            tail: None,
-        };
-        for text in &attached.control {
-            let alone = idle && turn.texts.is_empty();
-            if frames == 0 || (bytes < text.len() && !alone) {
-                return Some(turn);
-            }
-            frames -= 1;
-            bytes = bytes.saturating_sub(text.len());
-            turn.controls += 1;
-            turn.texts.push(text.clone());
-        }
-        if attached.holds {
-            return Some(turn);
-        }
-        let alone = idle && turn.texts.is_empty();
-        let events = match open.outbox.next(frames, bytes) {
-            Next::Nothing => Vec::new(),
-            Next::NoRoom if alone => match open.outbox.next(1, usize::MAX) {
-                Next::Frames(events) => events,
-                Next::Nothing | Next::NoRoom | Next::ReadBack(_) => Vec::new(),
-            },
-            Next::NoRoom => Vec::new(),
-            Next::Frames(events) => events,
-            Next::ReadBack(after) => {
-                let mut events = open.outbox.next_of_page(&attached.page, frames, bytes);
-                if events.is_empty() && alone {
-                    events = open.outbox.next_of_page(&attached.page, 1, usize::MAX);
-                }
-                let page_goes_on = attached.page.iter().any(|event| event.seq > after);
-                turn.read_back = (!page_goes_on).then_some(after);
-                events
-            }
-        };
-        for event in events {
-            turn.sent = event.seq;
-            turn.events += 1;
-            let ends = attached.legacy && event.terminal;
-            turn.tail = ends.then(|| legacy_tail(&event.body, open)).flatten();
-            turn.texts.push(event.body);
-            if ends {
-                // What follows the end comes next, before any other event.
-                break;
-            }
-        }
-        Some(turn)
-    }
-}
-
-/// For the seed system's clients: what they wait for after a run's end, made from that end. Outside `seq`.
-fn legacy_tail(end: &Bytes, open: &Open) -> Option<Bytes> {
-    let end: serde_json::Value = serde_json::from_slice(end).ok()?;
-    let payload = end.get("payload")?;
-    let control = match end.get("type")?.as_str()? {
-        "agent_completed" => Control::FinalReport {
-            report: payload.get("result")?.as_str()?.to_owned(),
-        },
-        kind => Control::Error(crate::protocol::server::ErrorFrame {
-            code: crate::protocol::server::ErrorCode::Internal,
-            message: ["error_message", "reason", "message"]
-                .iter()
-                .find_map(|field| payload.get(field)?.as_str())
-                .unwrap_or(kind)
-                .to_owned(),
-            reply_to: None,
-            retryable: true,
-            retry_after_ms: None,
-            details: Some(serde_json::json!({ "run_id": end.get("run_id"), "type": kind })),
-        }),
-    };
-    let session = end.get("session_id")?.as_str()?.parse().ok()?;
-    Some(control.to_text(session, Some(open.engine.current_thread()), SystemTime::now()))
 }
 
 impl Handler<FrameArrived> for UserSessionActor {

@@ -12,252 +12,30 @@ mod op;
 mod run;
 #[cfg(test)]
 mod tests;
+mod vocabulary;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 pub use ending::{Ending, Outcome, Stop};
 pub use op::{Arrived, Fresh, Rating};
 pub use run::{RunInput, RunPhase, RunStep, step};
+pub use vocabulary::{Effect, Emission, Input, Now, Rules, StartRun};
 
-use crate::ids::{CallId, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
-use crate::infra::journal::{RunEnd, StoreCommand, StoreReply, StoredRun};
-use crate::limits::Limits;
+use crate::ids::{CallId, MessageId, RunId, ThreadId};
+use crate::infra::journal::StoredRun;
 use crate::protocol::CloseCode;
-use crate::protocol::client::{Command, FrameError, Page};
-use crate::protocol::server::{Control, ErrorCode, ErrorFrame, Event, RunState, StoppedBy};
+use crate::protocol::client::{Command, FrameError};
+use crate::protocol::server::{Control, ErrorCode, ErrorFrame, Event, StoppedBy};
 use lane::Lane;
 use op::Op;
 use run::Run;
 
 /// How long a queued run waits before its thread is asked for again, where nobody told that it is free.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-
-/// The time, as the actor read it: monotonic for limits, wall time for what people see.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// For durations.
-    pub mono: Instant,
-    /// For timestamps.
-    pub wall: SystemTime,
-}
-
-/// What the engine is told at birth and never again.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// The bounds.
-    pub limits: Limits,
-    /// The agent of messages that name none.
-    pub default_agent: Arc<str>,
-    /// The agents that there are.
-    pub agents: BTreeSet<String>,
-}
-
-/// What happens to a session.
-#[derive(Debug)]
-pub enum Input {
-    /// The client sent a frame.
-    Frame(Box<Arrived>),
-    /// The client sent something that is no frame.
-    Faulty(FrameError),
-    /// The supervisor answered [`Effect::Rate`].
-    Rated(Rating),
-    /// The store answered [`Effect::Store`].
-    Stored(StoreReply),
-    /// The store answered [`Effect::Promote`].
-    Promoted {
-        /// The run.
-        run: RunId,
-        /// The answer.
-        reply: StoreReply,
-    },
-    /// A run made an event.
-    Emitted {
-        /// The run.
-        run: RunId,
-        /// The event.
-        event: Event,
-    },
-    /// A run said a piece of its answer.
-    Said {
-        /// The run.
-        run: RunId,
-        /// The piece.
-        text: String,
-    },
-    /// The time of an [`Effect::FlushAt`] has come.
-    FlushDue,
-    /// The task of a run ended.
-    Finished {
-        /// The run.
-        run: RunId,
-        /// How.
-        outcome: Outcome,
-    },
-    /// Another session of this user began or ended a run.
-    ThreadChanged {
-        /// The thread.
-        thread: ThreadId,
-        /// The run.
-        run: RunId,
-        /// Its state.
-        state: RunState,
-    },
-    /// Another session of this user wants the thread that a run of ours holds.
-    Yield {
-        /// The thread.
-        thread: ThreadId,
-        /// The run.
-        run: RunId,
-        /// How it ends.
-        stop: Stop,
-    },
-    /// Somebody stops runs from outside the socket.
-    StopRuns {
-        /// One run; none means all.
-        run: Option<RunId>,
-        /// One thread; none means all.
-        thread: Option<ThreadId>,
-        /// How they end.
-        stop: Stop,
-    },
-    /// A socket was attached.
-    Attached,
-    /// The last socket is gone.
-    Detached,
-    /// Runs that waited when the last incarnation ended wait again, in order.
-    Requeued(Vec<StoredRun>),
-    /// The server drains: take nothing new.
-    Drain,
-    /// The drain's time is over: end what runs.
-    DrainExpired,
-    /// Time has passed.
-    Tick,
-}
-
-/// What the actor has to do, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Tell the client, if one is attached.
-    Reply(Control),
-    /// Let the socket hand over one frame more.
-    Grant,
-    /// The client has taken all up to here.
-    Acked(Seq),
-    /// Ask the supervisor whether the user may send this now.
-    Rate,
-    /// Ask the store, for the current operation.
-    Store(StoreCommand),
-    /// Tell the store something whose answer changes nothing.
-    Note(StoreCommand),
-    /// Ask the store for the thread of a queued run.
-    Promote {
-        /// The run.
-        run: RunId,
-        /// Its thread.
-        thread: ThreadId,
-    },
-    /// Number and journal an event.
-    Emit(Box<Emission>),
-    /// Begin a run's task.
-    Start(Box<StartRun>),
-    /// Ask a run's task to end.
-    Cancel(RunId),
-    /// Say [`Input::FlushDue`] at this time.
-    FlushAt(Instant),
-    /// Tell the user's other sessions, by the supervisor, that a run began.
-    Began {
-        /// The thread.
-        thread: ThreadId,
-        /// The run.
-        run: RunId,
-    },
-    /// Ask another session of this user, by the supervisor, to yield a thread.
-    AskYield {
-        /// The session that holds it.
-        session: SessionId,
-        /// The thread.
-        thread: ThreadId,
-        /// Its run.
-        run: RunId,
-        /// How that one ends.
-        stop: Stop,
-    },
-    /// Forget what is kept in memory of a deleted thread, here and in the user's other sessions.
-    ThreadGone(ThreadId),
-    /// Read the user's threads.
-    List {
-        /// The frame that asked.
-        message_id: Option<MessageId>,
-        /// Which.
-        page: Page,
-    },
-    /// Read a thread.
-    History {
-        /// The frame that asked.
-        message_id: Option<MessageId>,
-        /// The thread.
-        thread: ThreadId,
-        /// Which part.
-        page: Page,
-    },
-    /// Check a credential that arrived on the socket.
-    Refresh {
-        /// The frame that asked.
-        message_id: Option<MessageId>,
-        /// A token.
-        token: Option<String>,
-        /// A ticket.
-        ticket: Option<String>,
-    },
-    /// Close the socket.
-    Close(CloseCode),
-    /// Ask the supervisor whether the session may leave memory.
-    Leave,
-    /// The session drains and nothing runs: close the socket with 1012 and end.
-    Drained,
-    /// A run did what its lifecycle does not allow: count it, log it.
-    Violation(&'static str),
-}
-
-/// An event on its way to the log.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Emission {
-    /// The run.
-    pub run: RunId,
-    /// Its thread.
-    pub thread: ThreadId,
-    /// What it is asked by.
-    pub request: RequestId,
-    /// Its agent.
-    pub agent: Arc<str>,
-    /// The event.
-    pub event: Event,
-    /// Present on the last one.
-    pub end: Option<RunEnd>,
-}
-
-/// What a run's task needs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StartRun {
-    /// The run.
-    pub run: RunId,
-    /// Its thread.
-    pub thread: ThreadId,
-    /// What it is asked by.
-    pub request: RequestId,
-    /// The message that it answers.
-    pub message_id: MessageId,
-    /// The agent.
-    pub agent: Arc<str>,
-    /// The message's words.
-    pub content: String,
-    /// What the client sent beside them.
-    pub metadata: Option<Value>,
-}
 
 /// The engine of one session.
 #[derive(Debug)]
@@ -325,7 +103,7 @@ impl Engine {
         self.runs.is_empty() && self.op.is_none() && self.inbox.is_empty()
     }
 
-    /// Frames that wait to be handled. Each still gives a grant, to whichever socket is there by then.
+    /// How many frames wait for the current operation.
     #[must_use]
     pub fn waiting_frames(&self) -> usize {
         self.inbox.len()
@@ -446,7 +224,8 @@ impl Engine {
         }
         match &event {
             Event::ToolExecuting { call_id, tool_name, .. } => run.open_call(*call_id, tool_name, now.mono),
-            Event::ToolCompleted { call_id, .. } if !run.close_call(*call_id) => {
+            Event::ToolCompleted { call_id, .. } if run.close_call(*call_id) => {}
+            Event::ToolCompleted { .. } => {
                 return fx.push(Effect::Violation("the end of a tool call that is not open"));
             }
             other if other.is_terminal() => {

@@ -3,19 +3,21 @@
 //! A message goes: checks here, then the supervisor's rate, then the store, which records it, makes its run and grants the
 //! thread in one transaction. Changes of threads go the same way. Refusals are told and leave nothing behind.
 
+mod answers;
+mod begin;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::run::{Run, RunPhase};
-use super::{Drain, Effect, Engine, Now, RunInput, StartRun, Stop};
-use crate::ids::{MessageId, RequestId, RunId, SessionId, ThreadId};
-use crate::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply};
-use crate::protocol::CloseCode;
-use crate::protocol::client::{ClientFrame, Command, OnBusy, Say, ThreadTarget};
-use crate::protocol::server::{AcceptStatus, Control, ErrorCode, RunState, StoppedBy};
+use answers::{ask_yield, refusal, replaced_by, run_active, thread_deleted};
 
-/// How long a thread's name is that is made from its first message, in characters.
-const MADE_NAME_CHARS: usize = 60;
+use super::run::{Run, RunPhase};
+use super::{Effect, Engine, Now, RunInput, StartRun};
+use crate::ids::{MessageId, RequestId, RunId, ThreadId};
+use crate::infra::journal::{StoreCommand, StoreReply};
+use crate::protocol::CloseCode;
+use crate::protocol::client::{ClientFrame, OnBusy, Say, ThreadTarget};
+use crate::protocol::server::{AcceptStatus, Control, ErrorCode, RunState};
 
 /// A frame with the ids that it may need: the engine makes none itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,161 +99,6 @@ enum Stage {
 }
 
 impl Engine {
-    /// Begins a frame. Where it needs an answer, it becomes the current operation.
-    pub(super) fn begin(&mut self, arrived: Arrived, now: Now, fx: &mut Vec<Effect>) {
-        let Arrived { frame, fresh } = arrived;
-        let digest = frame.command.digest();
-        let reply_to = frame.message_id;
-        let about = frame.thread_id;
-        let thread = about.unwrap_or(self.current);
-        let work = match frame.command {
-            Command::Say(say) => return self.begin_say(say, digest, reply_to, fresh, fx),
-            Command::Stop { run_id, reason } => {
-                return self.begin_stop(run_id, about, reason, reply_to, now, fx);
-            }
-            Command::Steer { run_id, .. } => {
-                return fx.push(match self.runs.get(&run_id) {
-                    Some(run) => refusal(
-                        ErrorCode::Forbidden,
-                        format!("the agent {} takes no steering; stop it or wait for its end", run.agent),
-                        reply_to,
-                    ),
-                    None => refusal(ErrorCode::NotFound, "no such run is active in this session", reply_to),
-                });
-            }
-            Command::DecideTool { .. } => {
-                let message = "no such tool call waits for a decision";
-                return fx.push(refusal(ErrorCode::NotFound, message, reply_to));
-            }
-            Command::ListThreads(page) => {
-                return fx.push(Effect::List {
-                    message_id: reply_to,
-                    page,
-                });
-            }
-            Command::GetThreadHistory(page) => {
-                return fx.push(Effect::History {
-                    message_id: reply_to,
-                    thread,
-                    page,
-                });
-            }
-            Command::RefreshToken { token, ticket } => {
-                return fx.push(Effect::Refresh {
-                    message_id: reply_to,
-                    token,
-                    ticket,
-                });
-            }
-            Command::CreateThread { name } => (
-                fresh.thread,
-                Work::Create {
-                    name: name.unwrap_or_else(|| "New thread".to_owned()),
-                },
-            ),
-            Command::SwitchThread { thread_id } => (thread_id, Work::Switch),
-            Command::RenameThread { thread_id, name } => (thread_id.unwrap_or(thread), Work::Rename { name }),
-            Command::DeleteThread { thread_id } => (thread_id, Work::Delete),
-            // Answered on arrival; they never wait here.
-            Command::Ack { .. } | Command::Ping { .. } | Command::Nothing => return,
-        };
-        self.rate(
-            Op {
-                message_id: reply_to.unwrap_or(fresh.message),
-                digest,
-                fresh,
-                thread: work.0,
-                work: work.1,
-                stage: Stage::Rating,
-                yield_until: None,
-            },
-            fx,
-        );
-    }
-
-    fn begin_say(
-        &mut self,
-        say: Say,
-        digest: [u8; 32],
-        reply_to: Option<MessageId>,
-        fresh: Fresh,
-        fx: &mut Vec<Effect>,
-    ) {
-        if self.drain != Drain::No {
-            let mut error = Self::error(
-                ErrorCode::Overloaded,
-                "the server is shutting down; resume in a moment",
-                reply_to,
-            );
-            error.retryable = true;
-            error.retry_after_ms = Some(1_000);
-            return fx.push(Effect::Reply(Control::Error(error)));
-        }
-        let agent = say.agent.as_deref().unwrap_or(&self.rules.default_agent);
-        if !self.rules.agents.contains(agent) {
-            let mut error = Self::error(
-                ErrorCode::InvalidPayload,
-                "no such agent; GET /v1/agents lists them",
-                reply_to,
-            );
-            error.details = Some(serde_json::json!({ "pointer": "/agent" }));
-            return fx.push(Effect::Reply(Control::Error(error)));
-        }
-        if !say.references.is_empty() {
-            let message = "no such document; leave `references` empty";
-            return fx.push(refusal(ErrorCode::NotFound, message, reply_to));
-        }
-        let name = made_name(&say.content);
-        let (thread, create) = match say.thread {
-            ThreadTarget::Current => (self.current, Some(name)),
-            ThreadTarget::New => (fresh.thread, Some(name)),
-            ThreadTarget::Given(id) => (id, (id == self.current).then_some(name)),
-        };
-        let agent = Arc::from(agent);
-        self.rate(
-            Op {
-                message_id: reply_to.unwrap_or(fresh.message),
-                digest,
-                fresh,
-                thread,
-                work: Work::Say { say, agent, create },
-                stage: Stage::Rating,
-                yield_until: None,
-            },
-            fx,
-        );
-    }
-
-    fn begin_stop(
-        &mut self,
-        run: Option<RunId>,
-        thread: Option<ThreadId>,
-        reason: Option<String>,
-        reply_to: Option<MessageId>,
-        now: Now,
-        fx: &mut Vec<Effect>,
-    ) {
-        let thread = match run {
-            Some(_) => None,
-            None => Some(thread.unwrap_or(self.current)),
-        };
-        let run_ids = self.matching(run, thread);
-        if run.is_some() && run_ids.is_empty() {
-            let message = "no such run is active in this session";
-            return fx.push(refusal(ErrorCode::NotFound, message, reply_to));
-        }
-        fx.push(Effect::Reply(Control::StopAccepted {
-            message_id: reply_to,
-            run_ids,
-        }));
-        let stop = Stop {
-            by: StoppedBy::User,
-            reason: reason.unwrap_or_else(|| "stopped by the user".to_owned()),
-            forget: false,
-        };
-        self.stop_matching(run, thread, &stop, now, fx);
-    }
-
     fn rate(&mut self, op: Op, fx: &mut Vec<Effect>) {
         self.op = Some(op);
         fx.push(Effect::Rate);
@@ -523,135 +370,4 @@ impl Engine {
             self.store(op, false, fx);
         }
     }
-}
-
-impl Op {
-    fn command(&self, start: bool) -> StoreCommand {
-        let idempotency = Idempotency {
-            message_id: self.message_id,
-            digest: self.digest,
-        };
-        let thread_id = self.thread;
-        match &self.work {
-            Work::Say { say, agent, create } => StoreCommand::Accept(Accept {
-                idempotency,
-                thread_id,
-                create_thread: create.clone(),
-                run_id: self.fresh.run,
-                request_id: self.fresh.request,
-                agent: agent.to_string(),
-                content: say.content.clone(),
-                metadata: say.metadata.clone(),
-                start,
-            }),
-            Work::Create { name } => StoreCommand::CreateThread {
-                idempotency,
-                thread_id,
-                name: name.clone(),
-            },
-            Work::Switch => StoreCommand::SwitchThread { thread_id },
-            Work::Rename { name } => StoreCommand::RenameThread {
-                idempotency,
-                thread_id,
-                name: name.clone(),
-            },
-            Work::Delete => StoreCommand::DeleteThread {
-                idempotency,
-                thread_id,
-                fallback: self.fresh.thread,
-            },
-        }
-    }
-
-    /// How the run of another session that holds the thread would end; none where this waits for nobody.
-    fn stop_of_holder(&self) -> Option<Stop> {
-        match &self.work {
-            Work::Say { say, .. } => match say.on_busy {
-                OnBusy::Interrupt | OnBusy::Rollback => Some(replaced_by(say.on_busy)),
-                OnBusy::Enqueue | OnBusy::Reject => None,
-            },
-            Work::Delete => Some(thread_deleted()),
-            Work::Create { .. } | Work::Switch | Work::Rename { .. } => None,
-        }
-    }
-
-    /// The answer to a repeat: the first answer again.
-    fn repeated(&self, thread_id: ThreadId, name: String, run: Option<(RunId, RunState)>) -> Effect {
-        let message_id = self.message_id;
-        Effect::Reply(match (&self.work, run) {
-            (Work::Say { .. }, Some((run_id, run_state))) => Control::MessageAccepted {
-                message_id,
-                thread_id,
-                run_id,
-                status: AcceptStatus::Duplicate,
-                run_state,
-            },
-            (Work::Rename { .. }, _) => Control::ThreadRenamed {
-                message_id: Some(message_id),
-                thread_id,
-                name,
-            },
-            (Work::Delete, _) => Control::ThreadDeleted {
-                message_id: Some(message_id),
-                thread_id,
-            },
-            (Work::Say { .. } | Work::Create { .. } | Work::Switch, _) => Control::ThreadCreated {
-                message_id,
-                thread_id,
-                name,
-                status: Some(AcceptStatus::Duplicate),
-            },
-        })
-    }
-}
-
-fn refusal(code: ErrorCode, message: impl Into<String>, reply_to: Option<MessageId>) -> Effect {
-    Effect::Reply(Control::Error(Engine::error(code, message, reply_to)))
-}
-
-fn run_active(reply_to: MessageId, holder: Option<RunId>, elsewhere: bool) -> Effect {
-    let message = if elsewhere {
-        "a run is active in this thread in another session of yours; stop it there, or send with on_busy interrupt"
-    } else {
-        "a run is active in this thread; wait for it, stop it, or send with another on_busy"
-    };
-    let mut error = Engine::error(ErrorCode::RunActive, message, Some(reply_to));
-    error.retryable = true;
-    error.details = Some(serde_json::json!({ "run_id": holder, "elsewhere": elsewhere }));
-    Effect::Reply(Control::Error(error))
-}
-
-fn ask_yield(session: SessionId, thread: ThreadId, run: RunId, stop: Stop) -> Effect {
-    Effect::AskYield {
-        session,
-        thread,
-        run,
-        stop,
-    }
-}
-
-fn replaced_by(on_busy: OnBusy) -> Stop {
-    Stop {
-        by: StoppedBy::Replaced,
-        reason: "another message took its place".to_owned(),
-        forget: on_busy == OnBusy::Rollback,
-    }
-}
-
-fn thread_deleted() -> Stop {
-    Stop {
-        by: StoppedBy::ThreadDeleted,
-        reason: "its thread was deleted".to_owned(),
-        forget: false,
-    }
-}
-
-/// A thread's name from its first message: its first line, cut at a character.
-fn made_name(content: &str) -> String {
-    let line = content.trim().lines().next().unwrap_or_default();
-    let mut name: String = line.chars().take(MADE_NAME_CHARS).collect();
-    if name.len() < line.len() {
-        name.push('…');
-    }
-    name
 }

@@ -10,9 +10,9 @@ fn the_first_words_are_told_at_once_and_what_follows_is_gathered_for_fifty_milli
     bench.start(1);
     let first = bench.now.mono;
     assert_eq!(bench.give(said(1, "he")), [piece(1, 0, "he", false)]);
-    let due = Effect::FlushAt(first + Duration::from_millis(50));
-    assert_eq!(bench.pass_ms(10).give(said(1, "l")), [due.clone()]);
-    assert_eq!(bench.pass_ms(30).give(said(1, "l")), [due]);
+    let due = [Effect::FlushAt(first + Duration::from_millis(50))];
+    assert_eq!(bench.pass_ms(10).give(said(1, "l")), due);
+    assert_eq!(bench.pass_ms(30).give(said(1, "l")), due);
     assert_eq!(bench.pass_ms(10).give(Input::FlushDue), [piece(1, 2, "ll", false)]);
     assert_eq!(bench.give(Input::FlushDue), [], "nothing is told twice");
 }
