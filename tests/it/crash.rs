@@ -133,3 +133,25 @@ async fn a_session_that_keeps_panicking_is_restarted_three_times_and_then_stays_
     assert_eq!(ends.count(), 1);
     world.finish().await;
 }
+
+#[actix::test]
+async fn a_thread_held_by_a_session_that_stays_down_is_freed_by_one_that_interrupts() {
+    tokio::time::pause();
+    let (world, armed) = mined_world(true);
+    let (mut first, mut second) = (world.connect("ada").await, world.connect("ada").await);
+    first.say("go").await;
+    let thread = first.until("message_accepted").await["payload"]["thread_id"].clone();
+    first.until("tool_executing").await;
+    armed.store(true, Ordering::Relaxed);
+    first.closed().await;
+    sessile_actors::testing::eventually("the session stays down", || {
+        world.infra().metrics.sessions_panicked.get() == 4
+    })
+    .await;
+    armed.store(false, Ordering::Relaxed);
+    second
+        .message(json!({"content": "on with it", "on_busy": "interrupt", "thread_id": thread}))
+        .await;
+    assert_eq!(second.until("agent_completed").await["payload"]["result"], "on with it");
+    world.finish().await;
+}

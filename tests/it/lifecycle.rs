@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sessile_actors::infra::{AgentError, Answer};
+use sessile_actors::supervisor::Refusal;
 use sessile_actors::testing::{FakeTool, agent, world};
 
 #[actix::test]
@@ -86,5 +87,30 @@ async fn a_run_that_takes_too_long_is_ended_and_told() {
     ada.until("agent_started").await;
     tokio::time::sleep(Duration::from_secs(599)).await;
     assert_eq!(ada.until("agent_death").await["payload"]["death_cause"], "timeout");
+    world.finish().await;
+}
+
+#[actix::test]
+async fn an_idle_session_without_a_socket_makes_room_for_another_of_its_user_and_a_busy_one_does_not() {
+    tokio::time::pause();
+    let world = world()
+        .agent(agent("sleeper", async |_| {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            Ok(Answer::Said)
+        }))
+        .limits(|limits| limits.sessions_per_user = 2)
+        .start();
+    let (mut busy, mut idle) = (world.connect("ada").await, world.connect("ada").await);
+    busy.say("work").await;
+    busy.until("agent_started").await;
+    busy.cut().await;
+    let refused = world.try_attach("ada", None, None).await.err();
+    assert_eq!(refused, Some(Refusal::UserLimit), "nobody rests");
+    idle.cut().await;
+    let third = world.connect("ada").await;
+    assert_eq!(world.census().await.sessions, 2, "the idle one has left");
+    let mut busy = world.resume(&busy).await;
+    busy.until("agent_completed").await;
+    drop(third);
     world.finish().await;
 }

@@ -185,3 +185,25 @@ async fn the_same_message_id_makes_one_run_and_other_words_under_it_are_a_confli
     first.until("agent_completed").await;
     world.finish().await;
 }
+
+#[actix::test]
+async fn a_repeat_of_a_finished_message_is_a_duplicate_also_where_a_new_one_would_be_refused() {
+    tokio::time::pause();
+    let world = slow_world();
+    let mut ada = world.connect("ada").await;
+    let frame = json!({
+        "type": "user_message", "message_id": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
+        "payload": {"content": "once", "on_busy": "reject"}
+    });
+    ada.send(frame.clone()).await;
+    ada.until("agent_completed").await;
+    ada.say("another").await;
+    ada.until("agent_started").await;
+    ada.send(frame).await;
+    let repeated = ada.until("message_accepted").await;
+    assert_eq!(repeated["payload"]["status"], "duplicate");
+    assert_eq!(repeated["payload"]["run_state"], "completed");
+    ada.message(json!({"content": "new", "on_busy": "reject"})).await;
+    assert_eq!(ada.until("error").await["payload"]["code"], "run_active");
+    world.finish().await;
+}

@@ -200,6 +200,9 @@ pub struct Said {
 pub enum StoreCommand {
     /// Take a message: record its id, make its run, and start it where the thread is free.
     Accept(Accept),
+    /// Answer a repeat as it was answered, and take nothing: `NotFound` where the id is new. For a message that is refused
+    /// without it: sending again must be safe also where a new message would be refused.
+    Repeat(Idempotency),
     /// Start a queued run: grants it the thread, or answers `ThreadBusy`, `RunLimit` or `NotFound`.
     Promote {
         /// The run.

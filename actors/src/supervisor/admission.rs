@@ -74,8 +74,9 @@ impl Handler<Admit> for RootSupervisor {
             }
             if self.books.user_is_full(&user) {
                 let resting = self.books.resting(&user).ok_or(Refusal::UserLimit)?;
+                // It leaves by itself, unless work has come to it meanwhile; until then the user has one more.
+                self.books.evict(resting);
                 self.send(resting, Evict);
-                self.books.strike(resting);
             }
         }
         let place = match (live, resume) {

@@ -31,6 +31,8 @@ pub(super) struct Entry {
     attached: bool,
     /// Runs that have begun and not ended.
     active_runs: HashSet<RunId>,
+    /// It was asked to make room, and counts no more against its user.
+    evicted: bool,
 }
 
 impl Entry {
@@ -43,6 +45,7 @@ impl Entry {
             attaches: 0,
             attached: false,
             active_runs: HashSet::new(),
+            evicted: false,
         }
     }
 }
@@ -134,20 +137,27 @@ impl Books {
     }
 
     pub fn user_is_full(&self, user: &UserId) -> bool {
-        self.users
-            .get(user)
-            .is_some_and(|user| user.sessions.len() + user.reserved >= self.limits.sessions_per_user)
+        let counts = |session: &&SessionId| self.sessions.get(*session).is_some_and(|entry| !entry.evicted);
+        self.users.get(user).is_some_and(|user| {
+            user.sessions.iter().filter(counts).count() + user.reserved >= self.limits.sessions_per_user
+        })
     }
 
     /// A session of the user that has no socket and no run, and to which none is on its way.
     pub fn resting(&self, user: &UserId) -> Option<SessionId> {
         let booked = |session: SessionId| self.held.values().any(|held| held.place == Place::Live(session));
         self.users.get(user)?.sessions.iter().copied().find(|session| {
-            self.sessions
-                .get(session)
-                .is_some_and(|entry| !entry.attached && entry.active_runs.is_empty() && entry.attaches > 0)
-                && !booked(*session)
+            self.sessions.get(session).is_some_and(|entry| {
+                !entry.evicted && !entry.attached && entry.active_runs.is_empty() && entry.attaches > 0
+            }) && !booked(*session)
         })
+    }
+
+    /// Asks for no second eviction of a session that was asked to make room.
+    pub fn evict(&mut self, session: SessionId) {
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.evicted = true;
+        }
     }
 
     pub fn of_user(&self, user: &UserId) -> Vec<SessionId> {
@@ -249,6 +259,7 @@ impl Books {
         if let Some(entry) = self.sessions.get_mut(&session) {
             entry.attaches += 1;
             entry.attached = true;
+            entry.evicted = false;
         }
     }
 

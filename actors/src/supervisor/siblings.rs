@@ -6,8 +6,8 @@ use tracing::warn;
 
 use super::RootSupervisor;
 use crate::ids::{RunId, SessionId, ThreadId, UserId};
-use crate::protocol::server::{RunState, StoppedBy};
-use crate::session::actor::{ForgetThread, StopRuns, ThreadChanged, UserSessionActor, YieldThread};
+use crate::protocol::server::{DeathCause, RunState, StoppedBy};
+use crate::session::actor::{Birth, ForgetThread, StopRuns, ThreadChanged, UserSessionActor, YieldThread};
 use crate::session::engine::{Rating, Stop};
 
 /// Asks whether this user may send a message now.
@@ -73,8 +73,12 @@ pub(crate) struct AskYield {
 impl Handler<AskYield> for RootSupervisor {
     type Result = ();
 
-    fn handle(&mut self, ask: AskYield, _: &mut Context<Self>) {
-        if self.books.is_of(ask.session, &ask.user) {
+    fn handle(&mut self, ask: AskYield, ctx: &mut Context<Self>) {
+        if self.books.entry(ask.session).is_none() && !self.books.is_full() && self.drain.is_none() {
+            // Nobody is there to end that run: a new incarnation does so first of all.
+            let birth = Birth::Revived(DeathCause::Interrupted);
+            self.spawn(ask.session, ask.user, birth, ctx.address());
+        } else if self.books.is_of(ask.session, &ask.user) {
             let notice = YieldThread {
                 thread: ask.thread,
                 run: ask.run,

@@ -61,6 +61,10 @@ impl Caller<'_> {
     pub(super) async fn obey(&self, db: &mut SqliteConnection, command: &StoreCommand) -> Reply {
         match command {
             StoreCommand::Accept(accept) => self.accept(db, accept).await,
+            StoreCommand::Repeat(idempotency) => {
+                let repeated = self.repeated(db, *idempotency).await?;
+                Ok(repeated.unwrap_or(StoreReply::NotFound))
+            }
             StoreCommand::Promote { run_id, thread_id } => self.promote(db, *run_id, *thread_id).await,
             StoreCommand::CreateThread {
                 idempotency,

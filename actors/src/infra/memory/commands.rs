@@ -29,6 +29,9 @@ impl State {
     pub(super) fn obey(&mut self, caller: &Caller<'_>, command: StoreCommand) -> StoreReply {
         match command {
             StoreCommand::Accept(accept) => self.accept(caller, accept),
+            StoreCommand::Repeat(idempotency) => self
+                .repeated(caller.user(), idempotency)
+                .unwrap_or(StoreReply::NotFound),
             StoreCommand::Promote { run_id, thread_id } => self.promote(caller, run_id, thread_id),
             StoreCommand::CreateThread {
                 idempotency,

@@ -9,7 +9,6 @@ use crate::protocol::CloseCode;
 use crate::protocol::server::{RunState, StoppedBy};
 use crate::session::engine::{Input, Stop};
 use crate::shard::Tick;
-use crate::supervisor::HowEnded;
 
 /// Stops runs of the session, past its socket.
 #[derive(Debug, Message)]
@@ -94,9 +93,7 @@ impl Handler<ForgetThread> for UserSessionActor {
     type Result = ();
 
     fn handle(&mut self, _: ForgetThread, _: &mut Context<Self>) {
-        if let Some(open) = &mut self.open {
-            open.outbox.forget_window();
-        }
+        self.forget_bodies();
     }
 }
 
@@ -122,7 +119,7 @@ impl Handler<DrainSession> for UserSessionActor {
     }
 }
 
-/// The user has too many sessions and this one is idle: leave memory. The supervisor has struck it off already.
+/// The user has too many sessions and this one seems to rest: leave memory, if that is so.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Evict;
@@ -131,8 +128,10 @@ impl Handler<Evict> for UserSessionActor {
     type Result = ();
 
     fn handle(&mut self, _: Evict, ctx: &mut Context<Self>) {
-        debug!(parent: &self.span, "session evicted");
-        self.end(HowEnded::Left, ctx);
+        if self.open.as_ref().is_some_and(|open| open.engine.is_idle()) {
+            debug!(parent: &self.span, "session makes room for another of its user");
+            self.ask_leave(ctx);
+        }
     }
 }
 

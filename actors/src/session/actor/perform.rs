@@ -86,9 +86,7 @@ impl UserSessionActor {
                 );
             }
             Effect::ThreadGone(_) => {
-                if let Some(open) = &mut self.open {
-                    open.outbox.forget_window();
-                }
+                self.forget_bodies();
                 let (user, session) = (self.context.user().clone(), Some(self.context.session()));
                 self.tell(ThreadGone { user, session }, ctx);
             }
@@ -291,7 +289,7 @@ impl UserSessionActor {
         }));
     }
 
-    fn ask_leave(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn ask_leave(&mut self, ctx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
         if open.leaving || open.socketry.is_attached() || !open.outbox.is_durable() || !open.commits.is_quiet() {
             return;

@@ -133,6 +133,13 @@ impl Socketry {
         self.attached.is_some()
     }
 
+    /// Forgets events that were read back: a thread was deleted, and the journal has them erased.
+    pub fn forget_page(&mut self) {
+        if let Some(attached) = &mut self.attached {
+            attached.page.clear();
+        }
+    }
+
     /// The credential was renewed.
     pub fn prolong(&mut self, expires_at: Option<SystemTime>) {
         if let Some(attached) = &mut self.attached {
@@ -367,6 +374,14 @@ impl UserSessionActor {
         debug!(parent: &self.span, "socket detached");
         self.presence(false, ctx);
         self.input(Input::Detached, ctx);
+    }
+
+    /// Forgets the bodies of events in memory: they come back from the journal, which has erased those of a deleted thread.
+    pub(super) fn forget_bodies(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.outbox.forget_window();
+            open.socketry.forget_page();
+        }
     }
 
     fn presence(&self, attached: bool, ctx: &mut Context<Self>) {

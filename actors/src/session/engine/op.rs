@@ -64,6 +64,10 @@ pub(super) struct Op {
     thread: ThreadId,
     work: Work,
     stage: Stage,
+    /// The id as the client wrote it; none where `message_id` is ours.
+    reply_to: Option<MessageId>,
+    /// What the client is told unless the store knows the frame as a repeat.
+    refusal: Option<Box<Effect>>,
     /// When it gives up waiting for another session; set once, when it begins to.
     yield_until: Option<Instant>,
 }
@@ -115,11 +119,7 @@ impl Engine {
             }
             Rating::Beyond { retry_after } => {
                 self.refused += 1;
-                let mut error = Self::error(
-                    ErrorCode::RateLimited,
-                    "too many messages; slow down",
-                    Some(op.message_id),
-                );
+                let mut error = Self::error(ErrorCode::RateLimited, "too many messages; slow down", op.reply_to);
                 error.retryable = true;
                 error.retry_after_ms = Some(u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX));
                 fx.push(Effect::Reply(Control::Error(error)));
@@ -134,14 +134,12 @@ impl Engine {
     /// Within the rate: what is left to check here, then the store.
     fn prepare(&mut self, mut op: Op, now: Now, fx: &mut Vec<Effect>) {
         let lane = self.lanes.get(&op.thread);
-        let repeat = self.runs.values().any(|run| run.message_id == op.message_id);
         let start = match (&op.work, lane) {
-            // The store knows the first answer. What a new message would be refused for does not concern a repeat.
-            (Work::Say { .. }, Some(_)) if repeat => false,
             (Work::Say { say, .. }, Some(lane)) => {
                 if say.on_busy == OnBusy::Reject {
                     let holder = lane.active.or(lane.queue.front().copied());
-                    return fx.push(run_active(op.message_id, holder, false));
+                    let refusal = run_active(op.reply_to, holder, false);
+                    return self.refuse_new(op, refusal, fx);
                 }
                 if lane.queue.len() >= self.rules.limits.queued_per_thread {
                     let mut error = Self::error(
@@ -150,10 +148,10 @@ impl Engine {
                             "{} messages wait in this thread already; wait for an answer",
                             lane.queue.len()
                         ),
-                        Some(op.message_id),
+                        op.reply_to,
                     );
                     error.retryable = true;
-                    return fx.push(Effect::Reply(Control::Error(error)));
+                    return self.refuse_new(op, Effect::Reply(Control::Error(error)), fx);
                 }
                 false
             }
@@ -168,6 +166,15 @@ impl Engine {
             (Work::Create { .. } | Work::Switch | Work::Rename { .. } | Work::Delete, _) => false,
         };
         self.store(op, start, fx);
+    }
+
+    /// Refuses a message, unless it is a repeat: the store knows, and a repeat gets the first answer again.
+    fn refuse_new(&mut self, mut op: Op, refusal: Effect, fx: &mut Vec<Effect>) {
+        if op.reply_to.is_none() {
+            return fx.push(refusal);
+        }
+        op.refusal = Some(Box::new(refusal));
+        self.store(op, false, fx);
     }
 
     fn store(&mut self, mut op: Op, start: bool, fx: &mut Vec<Effect>) {
@@ -191,16 +198,19 @@ impl Engine {
     }
 
     fn settle_op(&mut self, mut op: Op, start: bool, reply: StoreReply, now: Now, fx: &mut Vec<Effect>) {
-        let id = op.message_id;
+        let id = op.reply_to;
         match reply {
             StoreReply::Done { name } => self.done(op, start, name, now, fx),
             StoreReply::Duplicate { thread_id, name, run } => fx.push(op.repeated(thread_id, name, run)),
             StoreReply::Conflict => fx.push(refusal(
                 ErrorCode::Conflict,
                 "this message_id was used for something else; use a new one",
-                Some(id),
+                id,
             )),
-            StoreReply::NotFound => fx.push(refusal(ErrorCode::NotFound, "no such thread", Some(id))),
+            StoreReply::NotFound => fx.push(match op.refusal {
+                Some(refusal) => *refusal,
+                None => refusal(ErrorCode::NotFound, "no such thread", id),
+            }),
             StoreReply::RunLimit => {
                 let mut error = Self::error(
                     ErrorCode::RunLimit,
@@ -208,7 +218,7 @@ impl Engine {
                         "{} runs are active already; wait for one to end",
                         self.rules.limits.runs_per_user
                     ),
-                    Some(id),
+                    id,
                 );
                 error.retryable = true;
                 fx.push(Effect::Reply(Control::Error(error)));
@@ -336,7 +346,7 @@ impl Engine {
     /// The client stops everything, so a message of its that waits for another session's run waits no longer.
     pub(super) fn give_up_yielding(&mut self, fx: &mut Vec<Effect>) {
         if let Some(op) = self.op.take_if(|op| op.stage == Stage::Yielding) {
-            fx.push(run_active(op.message_id, None, true));
+            fx.push(run_active(op.reply_to, None, true));
         }
     }
 

@@ -14,6 +14,9 @@ impl Op {
             digest: self.digest,
         };
         let thread_id = self.thread;
+        if self.refusal.is_some() {
+            return StoreCommand::Repeat(idempotency);
+        }
         match &self.work {
             Work::Say { say, agent, create } => StoreCommand::Accept(Accept {
                 idempotency,
@@ -91,13 +94,13 @@ pub(super) fn refusal(code: ErrorCode, message: impl Into<String>, reply_to: Opt
     Effect::Reply(Control::Error(Engine::error(code, message, reply_to)))
 }
 
-pub(super) fn run_active(reply_to: MessageId, holder: Option<RunId>, elsewhere: bool) -> Effect {
+pub(super) fn run_active(reply_to: Option<MessageId>, holder: Option<RunId>, elsewhere: bool) -> Effect {
     let message = if elsewhere {
         "a run is active in this thread in another session of yours; stop it there, or send with on_busy interrupt"
     } else {
         "a run is active in this thread; wait for it, stop it, or send with another on_busy"
     };
-    let mut error = Engine::error(ErrorCode::RunActive, message, Some(reply_to));
+    let mut error = Engine::error(ErrorCode::RunActive, message, reply_to);
     error.retryable = true;
     error.details = Some(serde_json::json!({ "run_id": holder, "elsewhere": elsewhere }));
     Effect::Reply(Control::Error(error))

@@ -48,8 +48,10 @@ fn a_message_that_enqueues_waits_behind_its_own_thread_and_begins_when_its_turn_
 fn a_message_that_rejects_is_refused_where_its_own_thread_is_busy() {
     let mut bench = Bench::new();
     bench.start(1);
-    bench.give(say(2, OnBusy::Reject));
-    assert_eq!(bench.give(Input::Rated(Rating::Within)), [busy_here(2, 1)]);
+    assert_eq!(
+        bench.settle(say(2, OnBusy::Reject), StoreReply::NotFound),
+        [busy_here(2, 1)]
+    );
 }
 
 #[test]
@@ -191,10 +193,9 @@ fn a_message_beyond_the_queues_bound_is_refused_whatever_it_wants_of_a_busy_thre
     for on_busy in [OnBusy::Enqueue, OnBusy::Interrupt, OnBusy::Rollback] {
         let mut bench = Bench::with(|limits| limits.queued_per_thread = 2);
         bench.start(1).queue(2).queue(3);
-        bench.give(say(4, on_busy));
         let text = "2 messages wait in this thread already; wait for an answer";
         assert_eq!(
-            bench.give(Input::Rated(Rating::Within)),
+            bench.settle(say(4, on_busy), StoreReply::NotFound),
             [refuse_retryable(4, ErrorCode::QueueFull, text)],
             "{on_busy:?}"
         );

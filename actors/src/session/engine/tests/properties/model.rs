@@ -104,7 +104,8 @@ impl Store {
             StoreCommand::Accept(Accept { idempotency, .. })
             | StoreCommand::CreateThread { idempotency, .. }
             | StoreCommand::RenameThread { idempotency, .. }
-            | StoreCommand::DeleteThread { idempotency, .. } => Some(*idempotency),
+            | StoreCommand::DeleteThread { idempotency, .. }
+            | StoreCommand::Repeat(idempotency) => Some(*idempotency),
             StoreCommand::Promote { .. } | StoreCommand::SwitchThread { .. } => None,
         };
         if let Some(reply) = asked.and_then(|asked| self.repeated(asked)) {
@@ -125,6 +126,7 @@ impl Store {
                 self.runs.insert(accept.run_id, (thread, accept.start));
                 (thread, Some(accept.run_id))
             }
+            StoreCommand::Repeat(_) => return StoreReply::NotFound,
             StoreCommand::Promote { run_id, thread_id } => {
                 if self.runs.get(&run_id) != Some(&(thread_id, false)) || !self.threads.contains(&thread_id) {
                     return StoreReply::NotFound;
