@@ -170,7 +170,8 @@ async fn serve(
         _ = interrupt.recv() => {}
     }
     info!("stopping: nothing new is taken; a second signal ends at once");
-    handle.pause().await;
+    // The listener stays open: who comes now is told 503 and when to come back, instead of waiting in the kernel's queue,
+    // and a run can still be stopped over HTTP.
     let drain = async {
         // Without a supervisor there is nothing to drain; with code that never returns there is no end to wait for.
         let drained = tokio::time::timeout(config.limits.drain_timeout + DRAIN_SLACK, supervisor.send(Drain)).await;

@@ -1,5 +1,6 @@
 //! A stop in good order: runs may end, clients are told when to come back, and nothing is lost.
 
+use super::http::UPGRADE;
 use super::{Client, Ending, House};
 
 /// Reads the goodbye: `server_shutdown`, then 1012 with the time to come back.
@@ -101,4 +102,25 @@ async fn a_run_without_a_client_is_drained_as_well() {
         client.until("agent_completed").await["payload"]["result"],
         "Nearly done."
     );
+}
+
+#[tokio::test]
+async fn who_comes_while_it_drains_is_told_to_come_back_and_a_run_can_still_be_stopped() {
+    let mut server = House::scripted().start().await;
+    let ada = server.guest().await;
+    let mut client = server.connect(&ada).await;
+    client.say("hang").await;
+    client.until("partial_result").await;
+    server.signal("TERM");
+    server.logged("draining").await;
+    let refused = server.call("GET", "/v1/session", &UPGRADE, None).await;
+    refused.assert_problem(503);
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    server.call("GET", "/readyz", &[], None).await.assert_problem(503);
+    assert_eq!(server.call("GET", "/healthz", &[], None).await.status, 200);
+    let path = format!("/v1/sessions/{}/stop", client.place().session_id);
+    assert_eq!(server.ask(&ada, "POST", &path, None).await.status, 200);
+    assert_eq!(client.until("agent_stopped").await["payload"]["stopped_by"], "user");
+    goodbye(&mut client).await;
+    assert_eq!(server.exit().await.code(), Some(0));
 }

@@ -1,6 +1,9 @@
 //! Bounds of users: too many messages, runs, queued messages, sessions. Each refusal says what to do.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::http::UPGRADE;
 use super::{Ending, House, eventually};
@@ -129,4 +132,16 @@ async fn one_session_too_many_is_429_until_one_of_them_rests() {
         Ok(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_never_finished_is_given_up_with_408() {
+    let server = House::new().set("server.request_timeout=1s").start().await;
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(b"GET /v1/threads HTTP/1.1\r\nhost: ").await.unwrap();
+    let mut answer = String::new();
+    let read = timeout(super::PATIENCE, slow.read_to_string(&mut answer)).await;
+    read.expect("the server gives up").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    server.connect(&server.guest().await).await.settle().await;
 }
