@@ -59,5 +59,6 @@ pub(super) fn log(
     started: Instant,
 ) {
     let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    info!(%request_id, method, path, status, elapsed_ms, ?peer, "request");
+    let peer = peer.map(tracing::field::display);
+    info!(%request_id, method, path, status, elapsed_ms, peer, "request");
 }

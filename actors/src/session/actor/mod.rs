@@ -2,8 +2,8 @@
 //!
 //! The supervisor spawns it on a shard; it opens its row in the journal (or takes over from its last incarnation), then
 //! lives: sockets come and go, runs go on regardless, and when nobody is there and nothing runs it asks to leave memory.
-//! The engine decides; [`perform`](UserSessionActor::perform) carries out. Three flows meet here and nowhere else:
-//! client frames in ([`socket`]), events to the journal ([`commit`]), durable events out to the socket.
+//! The engine decides; `perform` carries out. Three flows meet here and nowhere else:
+//! client frames in (`socket`), events to the journal (`commit`), durable events out to the socket.
 
 mod commit;
 mod notices;

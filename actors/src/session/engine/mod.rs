@@ -4,7 +4,7 @@
 //! I/O, reads a clock or rolls dice, so every rule of queueing, stopping and ending is a table that tests write out.
 //!
 //! Client frames are handled one at a time, in order. A frame that needs the store or the supervisor is the current
-//! operation ([`op::Op`]) until it is answered; what comes meanwhile waits in a bounded inbox. Runs go on regardless.
+//! operation (`op::Op`) until it is answered; what comes meanwhile waits in a bounded inbox. Runs go on regardless.
 
 mod ending;
 mod lane;
