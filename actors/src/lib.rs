@@ -107,6 +107,8 @@
 //! | [`supervisor`], [`shard`] | the life of all sessions |
 //! | `testing` | a world without a network, for tests and for `examples/in_process.rs`; feature `testing` |
 
+#![warn(missing_docs)]
+
 pub mod context;
 pub mod ids;
 pub mod infra;

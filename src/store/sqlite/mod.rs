@@ -5,6 +5,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -227,7 +228,13 @@ fn lock(dir: &Path, file: &Path) -> Result<File, OpenError> {
         .open(&path)
         .map_err(unusable)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => {
+            // SQLite gives its log files the mode of this one. Conversations are nobody else's on this machine.
+            let mut private = File::options();
+            private.create(true).truncate(false).write(true).mode(0o600);
+            private.open(file).map_err(unusable)?;
+            Ok(lock)
+        }
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
             file: file.to_owned(),
             lock: path,

@@ -121,6 +121,18 @@ async fn a_second_server_on_the_same_directory_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_can_be_read_by_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path()).await;
+    for name in ["sessile.db", "sessile.db-wal", "sessile.db-shm"] {
+        let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name} has mode {mode:o}");
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_store_says_that_it_is_unavailable() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path()).await;
