@@ -44,7 +44,7 @@ async fn a_stop_lets_a_run_end_then_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn after_the_drain_time_what_runs_is_ended_and_told() {
+async fn after_the_drain_time_what_runs_is_ended_and_told_and_what_waits_runs_at_the_next_start() {
     let mut server = House::scripted().set("limits.drain_timeout=1s").start().await;
     let ada = server.guest().await;
     let mut client = server.connect(&ada).await;
@@ -63,6 +63,9 @@ async fn after_the_drain_time_what_runs_is_ended_and_told() {
         .ask(&ada, "GET", &format!("/v1/threads/{thread}/messages"), None)
         .await;
     assert!(told.body.contains("This much was said "), "{told:?}");
+    // What waited was left to this start, which runs it whether its client is there or not.
+    let mut client = server.resume(&ada, &client.place()).await;
+    client.until("agent_started").await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Effect, Engine, Now, RunInput, Stop};
+use super::{Drain, Effect, Engine, Now, RunInput, Stop};
 use crate::ids::{RunId, ThreadId};
 use crate::infra::journal::StoreReply;
 use crate::protocol::server::{Control, RunState, StoppedBy};
@@ -44,7 +44,8 @@ impl Engine {
             self.lanes.remove(&thread);
             return;
         }
-        if lane.active.is_some() || lane.blocked.is_some() {
+        // While the server drains, what waits stays in the store: the next start runs it.
+        if lane.active.is_some() || lane.blocked.is_some() || self.drain != Drain::No {
             return;
         }
         if let Some(next) = lane.queue.pop_front() {

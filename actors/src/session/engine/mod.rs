@@ -117,6 +117,12 @@ impl Engine {
             .is_some_and(|run| step(&run.phase, &RunInput::Emit) == RunStep::Take)
     }
 
+    /// Whether nothing runs and nothing is being asked; messages may wait.
+    fn is_still(&self) -> bool {
+        let waits = |run: &Run| run.phase == RunPhase::Queued;
+        self.op.is_none() && self.inbox.is_empty() && self.runs.values().all(waits)
+    }
+
     /// Decides what follows from `input`.
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Effect> {
         let mut fx = Vec::new();
@@ -268,15 +274,20 @@ impl Engine {
         }
     }
 
-    /// A drain is over when nothing runs and nothing is being asked: what the store grants late still runs.
+    /// A drain is over when nothing runs and nothing is being asked: what the store grants late still runs. What waits is
+    /// not ended; it is the store's, and the next start runs it.
     fn go_on_draining(&mut self, now: Now, fx: &mut Vec<Effect>) {
         if self.drain == Drain::Expired {
             self.give_up_yielding(fx);
             self.next_frames(now, fx);
-            self.stop_matching(None, None, &Stop::drain(), now, fx);
+            let begun = |run: &&Run| run.phase != RunPhase::Queued;
+            let begun: Vec<RunId> = self.runs.values().filter(begun).map(|run| run.id).collect();
+            for run in begun {
+                self.advance_run(run, RunInput::Stop(Stop::drain()), now, fx);
+            }
         }
         match self.drain {
-            Drain::Waiting | Drain::Expired if self.is_idle() => {
+            Drain::Waiting | Drain::Expired if self.is_still() => {
                 self.drain = Drain::Told;
                 fx.push(Effect::Drained);
             }
