@@ -110,6 +110,8 @@ struct Attached {
     /// Events wait for a snapshot that is being read.
     holds: bool,
     reading: bool,
+    /// What is being read was asked for before a thread was deleted, and may still hold what was said in it.
+    stale: bool,
     /// What was read back and not yet sent.
     page: Vec<StoredEvent>,
     last_heard: Instant,
@@ -136,6 +138,7 @@ impl Socketry {
     pub fn forget_page(&mut self) {
         if let Some(attached) = &mut self.attached {
             attached.page.clear();
+            attached.stale = attached.reading;
         }
     }
 
@@ -216,6 +219,7 @@ impl UserSessionActor {
             credit,
             holds: false,
             reading: false,
+            stale: false,
             page: Vec::new(),
             last_heard: now,
             last_ping: now,
