@@ -178,15 +178,17 @@ async fn serve(
         if drained.is_err() {
             warn!("some sessions did not end in time");
         }
+        let all_ended = drained.is_ok();
         if tokio::time::timeout(SOCKETS_LINGER, sockets.all_closed())
             .await
             .is_err()
         {
             warn!("some sockets did not take their close frame in time");
         }
+        all_ended
     };
     let drained = tokio::select! {
-        () = drain => true,
+        all_ended = drain => all_ended,
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
     };
@@ -195,6 +197,7 @@ async fn serve(
     for arbiter in &arbiters {
         arbiter.stop();
     }
+    // A shard whose code never returns can't be joined: the process ends without it.
     if !drained {
         warn!("stopped before everything had ended; the journal tells the rest at the next start");
         return Ok(ExitCode::FAILURE);

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub(crate) use admission::Presence;
 pub use admission::{Admit, AttachSocket, Refusal, Reservation};
+pub(crate) use admission::{Presence, Stays};
 pub use life::{Census, Drain, ReviveSessions, TakeCensus};
 pub(crate) use life::{HowEnded, Leave, SessionEnded};
 pub(crate) use siblings::{AskYield, Rate, RunChanged};

@@ -114,3 +114,35 @@ async fn an_idle_session_without_a_socket_makes_room_for_another_of_its_user_and
     drop(third);
     world.finish().await;
 }
+
+#[actix::test]
+async fn a_session_whose_messages_wait_buys_its_user_no_more_than_one_session_beyond_the_limit() {
+    tokio::time::pause();
+    let world = world()
+        .agent(agent("sleeper", async |_| {
+            tokio::time::sleep(Duration::from_secs(300)).await;
+            Ok(Answer::Said)
+        }))
+        .limits(|limits| limits.sessions_per_user = 2)
+        .start();
+    let (mut busy, mut waiting) = (world.connect("ada").await, world.connect("ada").await);
+    waiting.say("first").await;
+    let thread = waiting.until("agent_started").await["thread_id"].clone();
+    waiting.say("second").await;
+    waiting.until("message_accepted").await;
+    // Another session takes the thread: the second message waits for it, and nothing runs here.
+    busy.message(json!({"content": "third", "thread_id": thread, "on_busy": "interrupt"}))
+        .await;
+    busy.until("agent_started").await;
+    waiting.run_to_end().await;
+    for _ in 0..3 {
+        waiting.cut().await;
+        if let Ok(mut extra) = world.try_attach("ada", None, None).await {
+            extra.until("connection_established").await;
+        }
+        waiting = world.resume(&waiting).await;
+    }
+    let sessions = world.census().await.sessions;
+    assert!(sessions <= 3, "{sessions} sessions");
+    world.finish().await;
+}

@@ -1,11 +1,16 @@
 //! Nothing is lost and nothing comes twice, through cut sockets, slow readers and sessions that left memory.
 
+use std::io;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sessile_actors::ids::Seq;
 use sessile_actors::infra::Answer;
 use sessile_actors::protocol::CloseCode;
-use sessile_actors::testing::{Ending, Probe, World, WorldBuilder, agent, world};
+use sessile_actors::session::actor::Resume;
+use sessile_actors::session::sink::{Sink, Socket, Uplink, Window};
+use sessile_actors::supervisor::{Admit, AttachSocket};
+use sessile_actors::testing::{Ending, Probe, World, WorldBuilder, agent, user, world};
 
 /// Says `n` numbered words, one every 20 ms, where the message is `n`.
 fn counters() -> WorldBuilder {
@@ -189,5 +194,40 @@ async fn a_page_that_was_reloaded_in_mid_answer_shows_it_whole() {
         }
     }
     assert_eq!(text, frames.last().unwrap()["payload"]["result"]);
+    world.finish().await;
+}
+
+/// A socket that broke on its way.
+struct Broken;
+
+impl Socket for Broken {
+    fn open(self: Box<Self>, _: Uplink, _: Window) -> io::Result<Box<dyn Sink>> {
+        Err(io::ErrorKind::ConnectionReset.into())
+    }
+}
+
+#[actix::test]
+async fn a_resume_whose_socket_breaks_on_its_way_leaves_the_attached_one_heard() {
+    tokio::time::pause();
+    let world = counters().start();
+    let mut ada = world.connect("ada").await;
+    let admit = Admit {
+        user: user("ada"),
+        resume: Some(ada.session_id()),
+    };
+    let reservation = world.supervisor().send(admit).await.unwrap().unwrap();
+    let attach = AttachSocket {
+        reservation,
+        socket: Box::new(Broken),
+        resume: Some(Resume {
+            last_seq: Seq(0),
+            epoch: None,
+        }),
+        legacy: false,
+        expires_at: None,
+    };
+    world.supervisor().send(attach).await.unwrap();
+    ada.say("1").await;
+    ada.until("agent_completed").await;
     world.finish().await;
 }

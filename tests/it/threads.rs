@@ -1,9 +1,17 @@
 //! One active run a thread, over all sessions of its user.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use sessile_actors::context::SessionContext;
+use sessile_actors::ids::Seq;
 use sessile_actors::infra::Answer;
+use sessile_actors::infra::journal::{
+    Batch, EventPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, StoreReply, ThreadStore,
+};
+use sessile_actors::infra::memory::MemoryJournal;
 use sessile_actors::testing::{Probe, World, agent, world};
 
 /// A run takes ten seconds.
@@ -205,5 +213,59 @@ async fn a_repeat_of_a_finished_message_is_a_duplicate_also_where_a_new_one_woul
     assert_eq!(repeated["payload"]["run_state"], "completed");
     ada.message(json!({"content": "new", "on_busy": "reject"})).await;
     assert_eq!(ada.until("error").await["payload"]["code"], "run_active");
+    world.finish().await;
+}
+
+/// A journal whose reads take a second to arrive.
+struct SlowReads(MemoryJournal);
+
+impl Journal for SlowReads {
+    fn open(&self, session: SessionContext, at: SystemTime) -> BoxFuture<'static, Result<Opened, JournalError>> {
+        self.0.open(session, at)
+    }
+
+    fn revive(&self, session: SessionContext, at: SystemTime) -> BoxFuture<'static, Result<Revived, ReviveError>> {
+        self.0.revive(session, at)
+    }
+
+    fn append(&self, batch: Batch) -> BoxFuture<'static, Result<Vec<StoreReply>, JournalError>> {
+        self.0.append(batch)
+    }
+
+    fn read(
+        &self,
+        session: SessionContext,
+        after: Seq,
+        limit: ReadLimit,
+    ) -> BoxFuture<'static, Result<EventPage, JournalError>> {
+        let page = self.0.read(session, after, limit);
+        Box::pin(async move {
+            let page = page.await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            page
+        })
+    }
+}
+
+#[actix::test]
+async fn what_was_read_back_before_its_thread_was_deleted_is_not_told_after_it() {
+    tokio::time::pause();
+    let memory = MemoryJournal::start();
+    let journal = Arc::new(SlowReads(memory.clone())) as Arc<dyn Journal>;
+    let world = world()
+        .stores(journal, Arc::new(memory) as Arc<dyn ThreadStore>)
+        .limits(|limits| limits.outbox_events = 1)
+        .start();
+    let mut ada = world.connect("ada").await;
+    ada.say("a secret").await;
+    let thread = ada.until("message_accepted").await["payload"]["thread_id"].clone();
+    ada.run_to_end().await;
+    let mut again = world.resume_from(&ada, 0).await;
+    again.until("connection_established").await;
+    again
+        .send(json!({"type": "delete_thread", "payload": {"thread_id": thread}}))
+        .await;
+    again.until("thread_deleted").await;
+    assert_eq!(again.next().await.unwrap()["payload"], json!({"erased": true}));
     world.finish().await;
 }

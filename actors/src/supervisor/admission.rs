@@ -191,3 +191,19 @@ impl Handler<Presence> for RootSupervisor {
         self.books.presence(session, attached);
     }
 }
+
+/// A session that was asked to make room does not: work waits in it. It counts against its user again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stays {
+    /// The session.
+    pub session: SessionId,
+}
+
+impl Handler<Stays> for RootSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, Stays { session }: Stays, _: &mut Context<Self>) {
+        self.books.stays(session);
+    }
+}

@@ -33,6 +33,8 @@ pub(super) struct Entry {
     active_runs: HashSet<RunId>,
     /// It was asked to make room, and counts no more against its user.
     evicted: bool,
+    /// It refused to make room: work waits in it. It is not asked again before one of its runs has ended.
+    stays: bool,
 }
 
 impl Entry {
@@ -46,6 +48,7 @@ impl Entry {
             attached: false,
             active_runs: HashSet::new(),
             evicted: false,
+            stays: false,
         }
     }
 }
@@ -148,7 +151,7 @@ impl Books {
         let booked = |session: SessionId| self.held.values().any(|held| held.place == Place::Live(session));
         self.users.get(user)?.sessions.iter().copied().find(|session| {
             self.sessions.get(session).is_some_and(|entry| {
-                !entry.evicted && !entry.attached && entry.active_runs.is_empty() && entry.attaches > 0
+                !entry.evicted && !entry.stays && !entry.attached && entry.active_runs.is_empty() && entry.attaches > 0
             }) && !booked(*session)
         })
     }
@@ -157,6 +160,14 @@ impl Books {
     pub fn evict(&mut self, session: SessionId) {
         if let Some(entry) = self.sessions.get_mut(&session) {
             entry.evicted = true;
+        }
+    }
+
+    /// The session makes no room: else each of its refusals would buy its user a session beyond the limit.
+    pub fn stays(&mut self, session: SessionId) {
+        if let Some(entry) = self.sessions.get_mut(&session) {
+            entry.evicted = false;
+            entry.stays = true;
         }
     }
 
@@ -275,6 +286,7 @@ impl Books {
                 entry.active_runs.insert(run);
             } else {
                 entry.active_runs.remove(&run);
+                entry.stays = false;
             }
         }
     }

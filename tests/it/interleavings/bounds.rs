@@ -41,6 +41,23 @@ async fn reconnecting_wins_a_client_no_frames_beyond_those_that_wait() {
 }
 
 #[actix::test]
+async fn a_run_of_a_session_that_the_journal_can_not_revive_at_once_has_its_end_when_it_can() {
+    tokio::time::pause();
+    let (world, journal) = brittle_world();
+    let mut zora = world.connect(USERS[0]).await;
+    journal.break_next(0, Fault::Unknown);
+    journal.fail_revivals(5);
+    zora.say("hello").await;
+    zora.closed().await;
+    let metrics = &world.infra().metrics;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(metrics.runs_ended.get(), 1, "the run that was accepted has its end");
+    let mut zora = world.resume(&zora).await;
+    zora.until("agent_death").await;
+    world.finish().await;
+}
+
+#[actix::test]
 async fn no_more_reads_are_at_work_for_a_client_than_it_may_have_frames_on_their_way() {
     tokio::time::pause();
     let memory = MemoryJournal::start();

@@ -1,7 +1,7 @@
 //! A journal that breaks on demand: it panics inside the session's handler, or is away for a moment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
@@ -37,6 +37,8 @@ pub struct Brittle {
     memory: MemoryJournal,
     /// Of each user, what the next append does: 0 is nothing special, `n` is the fault before `n`.
     next: [AtomicU8; 2],
+    /// How many revivals fail before one does not.
+    failing_revivals: AtomicUsize,
 }
 
 /// The users of a brittle world. Their names can't be part of an id.
@@ -47,12 +49,17 @@ impl Brittle {
         Arc::new(Self {
             memory,
             next: [AtomicU8::new(0), AtomicU8::new(0)],
+            failing_revivals: AtomicUsize::new(0),
         })
     }
 
     pub fn break_next(&self, user: usize, fault: Fault) {
         let number = FAULTS.iter().position(|other| *other == fault).expect("it is listed");
         self.next[user].store(u8::try_from(number + 1).expect("there are few"), Ordering::Relaxed);
+    }
+
+    pub fn fail_revivals(&self, times: usize) {
+        self.failing_revivals.store(times, Ordering::Relaxed);
     }
 
     pub fn mend(&self, user: usize) {
@@ -71,6 +78,12 @@ impl Journal for Brittle {
     }
 
     fn revive(&self, session: SessionContext, at: SystemTime) -> BoxFuture<'static, Result<Revived, ReviveError>> {
+        let left = self.failing_revivals.load(Ordering::Relaxed);
+        self.failing_revivals.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left > 0 {
+            let fault = JournalError::Unavailable("a test's fault".to_owned());
+            return Box::pin(std::future::ready(Err(fault.into())));
+        }
         self.memory.revive(session, at)
     }
 

@@ -55,6 +55,13 @@ impl RawFrame<'_> {
         let thread_id = parse_id(self.thread_id.as_deref(), "/thread_id")?;
         let payload = self.payload.map_or(whole, RawValue::get);
         let command = self.command(payload, thread_id)?;
+        let thread_id = match command {
+            // These are about the frame's own thread, wherever the client names it.
+            Command::Stop { .. } | Command::GetThreadHistory(_) => {
+                fields::<ThreadFields>(payload)?.thread_id.or(thread_id)
+            }
+            _ => thread_id,
+        };
         Ok(ClientFrame {
             message_id,
             thread_id,

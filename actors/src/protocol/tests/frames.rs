@@ -418,3 +418,13 @@ fn a_digest_tells_what_is_asked_apart_and_nothing_else() {
         assert_ne!(plain, of(other.clone()), "{other}");
     }
 }
+
+#[test]
+fn a_history_and_a_stop_are_about_the_thread_that_their_payload_names() {
+    for kind in ["get_thread_history", "stop_agent"] {
+        let frame = json!({"type": kind, "payload": {"thread_id": THREAD}});
+        assert_eq!(read(&frame).expect("a frame").thread_id, Some(thread()), "{kind}");
+        let frame = json!({"type": kind, "payload": {"thread_id": "default"}});
+        assert_eq!(fault(&frame), invalid_at("/thread_id"), "{kind}");
+    }
+}

@@ -12,11 +12,11 @@ use crate::infra::journal::{Batch, JournalError, StoreCommand, StoreReply};
 use crate::session::engine::Input;
 use crate::supervisor::RunChanged;
 
-/// How long to wait before a batch is tried again that the journal could not take; doubled each time.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// How long to wait before the journal is asked again that could not be reached; doubled each time.
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(100);
 
 /// The longest such wait.
-const RETRY_MOST: Duration = Duration::from_secs(5);
+pub(super) const RETRY_MOST: Duration = Duration::from_secs(5);
 
 /// What is on its way to the journal besides events.
 #[derive(Default)]

@@ -12,11 +12,11 @@ mod socket;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 use tokio::time::Instant;
-use tracing::{Span, error, info};
+use tracing::{Span, error, info, warn};
 
 pub use notices::StopRuns;
 pub(crate) use notices::{DrainSession, Evict, ForgetThread, ThreadChanged, YieldThread};
@@ -36,7 +36,7 @@ use crate::session::recovery;
 use crate::session::run::{RunOver, RunTask};
 use crate::shard::{Ticker, Watch};
 use crate::supervisor::{HowEnded, RootSupervisor, SessionEnded};
-use commit::Commits;
+use commit::{Commits, RETRY_FIRST, RETRY_MOST};
 use socket::Socketry;
 
 /// One user's session.
@@ -229,10 +229,9 @@ impl Actor for UserSessionActor {
             let watch = self.ticker.send(Watch(ctx.address().downgrade()));
             ctx.spawn(watch.into_actor(self).map(|_, _, _| ()));
         }
-        let (context, at) = (self.context.clone(), SystemTime::now());
         match self.birth {
             Birth::New => {
-                let opening = self.infra.journal.open(context, at);
+                let opening = self.infra.journal.open(self.context.clone(), SystemTime::now());
                 ctx.spawn(opening.into_actor(self).map(|result, act, ctx| match result {
                     Ok(opened) => act.opened(opened, ctx),
                     Err(fault) => {
@@ -241,18 +240,32 @@ impl Actor for UserSessionActor {
                     }
                 }));
             }
-            Birth::Revived(cause) => {
-                let reviving = self.infra.journal.revive(context, at);
-                ctx.spawn(reviving.into_actor(self).map(move |result, act, ctx| match result {
-                    Ok(revived) => act.revived(revived, cause, ctx),
-                    Err(ReviveError::NoSuchSession) => act.stillborn(CloseCode::NoSuchSession, ctx),
-                    Err(ReviveError::Journal(fault)) => {
-                        error!(parent: &act.span, %fault, "session can't be revived");
-                        act.stillborn(CloseCode::Overloaded, ctx);
-                    }
-                }));
-            }
+            Birth::Revived(cause) => self.revive(cause, RETRY_FIRST, ctx),
         }
+    }
+}
+
+impl UserSessionActor {
+    /// Takes over from the last incarnation. Where the journal can't be reached now it is asked again: nobody else ends the
+    /// runs that the last incarnation left, and they hold their threads and their user's places.
+    fn revive(&mut self, cause: DeathCause, wait: Duration, ctx: &mut Context<Self>) {
+        let reviving = self.infra.journal.revive(self.context.clone(), SystemTime::now());
+        ctx.spawn(reviving.into_actor(self).map(move |result, act, ctx| match result {
+            Ok(revived) => act.revived(revived, cause, ctx),
+            Err(ReviveError::NoSuchSession) => act.stillborn(CloseCode::NoSuchSession, ctx),
+            Err(ReviveError::Journal(fault @ (JournalError::Unavailable(_) | JournalError::Unknown(_)))) => {
+                warn!(parent: &act.span, %fault, ?wait, "session can't be revived now, trying again");
+                if let Some(attach) = act.early.take() {
+                    act.refuse_socket(attach.socket, CloseCode::Overloaded);
+                    act.not_attached(ctx);
+                }
+                ctx.run_later(wait, move |act, ctx| act.revive(cause, (wait * 2).min(RETRY_MOST), ctx));
+            }
+            Err(ReviveError::Journal(fault @ (JournalError::Refused(_) | JournalError::Fenced))) => {
+                error!(parent: &act.span, %fault, "session can't be revived");
+                act.stillborn(CloseCode::Overloaded, ctx);
+            }
+        }));
     }
 }
 

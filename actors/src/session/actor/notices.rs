@@ -9,6 +9,7 @@ use crate::protocol::CloseCode;
 use crate::protocol::server::{RunState, StoppedBy};
 use crate::session::engine::{Input, Stop};
 use crate::shard::Tick;
+use crate::supervisor::Stays;
 
 /// Stops runs of the session, past its socket.
 #[derive(Debug, Message)]
@@ -131,6 +132,10 @@ impl Handler<Evict> for UserSessionActor {
         if self.open.as_ref().is_some_and(|open| open.engine.is_idle()) {
             debug!(parent: &self.span, "session makes room for another of its user");
             self.ask_leave(ctx);
+        }
+        if !self.open.as_ref().is_some_and(|open| open.leaving) {
+            let session = self.context.session();
+            self.tell(Stays { session }, ctx);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::protocol::client::Page;
 use crate::protocol::server::{Control, ErrorCode, ErrorFrame, EventEnvelope, RunState, rfc3339};
 use crate::session::engine::{Effect, Emission, Input, StartRun};
 use crate::session::run::RunTask;
-use crate::supervisor::{AskYield, Leave, Rate, RootSupervisor, RunChanged, ThreadGone};
+use crate::supervisor::{AskYield, Leave, Presence, Rate, RootSupervisor, RunChanged, ThreadGone};
 
 impl UserSessionActor {
     /// Carries out effects, in order.
@@ -310,6 +310,17 @@ impl UserSessionActor {
                 open.leaving = false;
             }
         }));
+    }
+
+    /// The supervisor counted a socket that did not stay.
+    pub(super) fn not_attached(&self, ctx: &mut Context<Self>) {
+        let attached = self.open.as_ref().is_some_and(|open| open.socketry.is_attached());
+        self.presence(attached, ctx);
+    }
+
+    pub(super) fn presence(&self, attached: bool, ctx: &mut Context<Self>) {
+        let session = self.context.session();
+        self.tell(Presence { session, attached }, ctx);
     }
 
     /// Tells the supervisor a fact. Where its mailbox is full, the fact waits in line.

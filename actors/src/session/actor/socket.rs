@@ -21,7 +21,6 @@ use crate::protocol::server::{Control, rfc3339};
 use crate::protocol::{CloseCode, SUBPROTOCOL};
 use crate::session::engine::{Arrived, Fresh, Input};
 use crate::session::sink::{OutFrame, Sink, SinkEnd, Socket, Uplink, Window};
-use crate::supervisor::Presence;
 
 /// How long before its end a credential's owner is asked for a new one.
 const REAUTH_BEFORE: Duration = Duration::from_secs(60);
@@ -111,6 +110,8 @@ struct Attached {
     /// Events wait for a snapshot that is being read.
     holds: bool,
     reading: bool,
+    /// What is being read was asked for before a thread was deleted, and may still hold what was said in it.
+    stale: bool,
     /// What was read back and not yet sent.
     page: Vec<StoredEvent>,
     last_heard: Instant,
@@ -137,6 +138,7 @@ impl Socketry {
     pub fn forget_page(&mut self) {
         if let Some(attached) = &mut self.attached {
             attached.page.clear();
+            attached.stale = attached.reading;
         }
     }
 
@@ -198,11 +200,12 @@ impl UserSessionActor {
         // Up to what is numbered: a snapshot may be ahead of the commit that we have been told of.
         if same_log && known >= open.outbox.next_seq() {
             warn!(parent: &self.span, %known, %head, "a client claims to have seen what was never sent");
-            return self.refuse_socket(attach.socket, CloseCode::ImpossibleResume);
+            self.refuse_socket(attach.socket, CloseCode::ImpossibleResume);
+            return self.not_attached(ctx);
         }
         let resumed = attach.resume.is_some();
-        let Some(sink) = self.open_socket(attach.socket, ctx) else {
-            return;
+        let Some((sink, credit)) = self.open_socket(attach.socket, ctx) else {
+            return self.not_attached(ctx);
         };
         let Some(open) = &mut self.open else { return };
         let now = Instant::now();
@@ -213,9 +216,10 @@ impl UserSessionActor {
             control: VecDeque::new(),
             control_bytes: 0,
             owed: 0,
-            credit: self.infra.limits.inbox_frames,
+            credit,
             holds: false,
             reading: false,
+            stale: false,
             page: Vec::new(),
             last_heard: now,
             last_ping: now,
@@ -247,14 +251,15 @@ impl UserSessionActor {
         self.input(Input::Attached, ctx);
     }
 
-    fn open_socket(&mut self, socket: Box<dyn Socket>, ctx: &Context<Self>) -> Option<Box<dyn Sink>> {
+    /// The open socket, and how many frames it may hand over.
+    fn open_socket(&mut self, socket: Box<dyn Socket>, ctx: &Context<Self>) -> Option<(Box<dyn Sink>, usize)> {
         let limits = &self.infra.limits;
-        let open = self.open.as_mut()?;
-        open.socketry.generation = open.socketry.generation.next();
+        let open = self.open.as_deref()?;
+        let generation = open.socketry.generation.next();
         let uplink = Uplink {
             session: ctx.address(),
             tag: self.context.session(),
-            generation: open.socketry.generation,
+            generation,
         };
         let window = Window {
             frames: limits.sink_frames,
@@ -264,10 +269,13 @@ impl UserSessionActor {
                 .inbox_frames
                 .saturating_sub(open.engine.waiting_frames() + open.reads),
         };
-        socket
+        let sink = socket
             .open(uplink, window)
             .inspect_err(|fault| warn!(parent: &self.span, %fault, "a socket can't be opened"))
-            .ok()
+            .ok()?;
+        // Only now: where it can't be opened, the attached one stays the one that is heard.
+        self.open.as_deref_mut()?.socketry.generation = generation;
+        Some((sink, window.inbound))
     }
 
     /// Opens a socket only to say why it is not wanted. The attached one, if any, is left alone.
@@ -382,16 +390,6 @@ impl UserSessionActor {
             open.outbox.forget_window();
             open.socketry.forget_page();
         }
-    }
-
-    fn presence(&self, attached: bool, ctx: &mut Context<Self>) {
-        self.tell(
-            Presence {
-                session: self.context.session(),
-                attached,
-            },
-            ctx,
-        );
     }
 
     /// Heartbeat and the credential's end; called by the shard's ticker.

@@ -77,6 +77,9 @@ impl UserSessionActor {
             return;
         };
         attached.reading = false;
+        if std::mem::take(&mut attached.stale) {
+            return self.read_back(after, ctx);
+        }
         match page {
             Ok(page) if page.floor_seq > after => {
                 open.floor = page.floor_seq;

@@ -148,7 +148,7 @@ impl Turn {
             turn.events += 1;
             let ends = attached.legacy && event.terminal;
             if ends {
-                turn.tail = legacy_tail(&event.body, open);
+                turn.tail = legacy_tail(&event.body);
             }
             turn.texts.push(event.body);
             if ends {
@@ -161,7 +161,7 @@ impl Turn {
 }
 
 /// For the seed system's clients: what they wait for after a run's end, made from that end. Outside `seq`.
-fn legacy_tail(end: &Bytes, open: &Open) -> Option<Bytes> {
+fn legacy_tail(end: &Bytes) -> Option<Bytes> {
     let end: serde_json::Value = serde_json::from_slice(end).ok()?;
     let payload = end.get("payload")?;
     let control = match end.get("type")?.as_str()? {
@@ -182,5 +182,26 @@ fn legacy_tail(end: &Bytes, open: &Open) -> Option<Bytes> {
         }),
     };
     let session = end.get("session_id")?.as_str()?.parse().ok()?;
-    Some(control.to_text(session, Some(open.engine.current_thread()), SystemTime::now()))
+    let thread = end.get("thread_id")?.as_str()?.parse().ok()?;
+    Some(control.to_text(session, Some(thread), SystemTime::now()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::{SessionId, ThreadId};
+
+    #[test]
+    fn what_follows_a_runs_end_names_that_runs_thread() {
+        let (session, thread) = (SessionId::mint(), ThreadId::mint());
+        let end = json!({
+            "type": "agent_completed", "session_id": session, "thread_id": thread, "payload": {"result": "42"},
+        });
+        let tail = legacy_tail(&end.to_string().into()).expect("a tail");
+        let tail: serde_json::Value = serde_json::from_slice(&tail).expect("json");
+        assert_eq!(tail["thread_id"], json!(thread));
+        assert_eq!(tail["payload"]["report"], "42");
+    }
 }
