@@ -142,12 +142,13 @@ impl SqliteStore {
 
     /// Writes what is queued, then closes the file and lets the data directory go. What is asked later is refused.
     pub async fn close(&self) {
+        // Readers first: SQLite moves its log into the file when the last connection goes, and these can't write.
+        let readers = self.readers.clone();
+        let _ = self.runtime.spawn(async move { readers.close().await }).await;
         let (done, closed) = oneshot::channel();
         self.enqueue(Job::Close(done));
         // An error means that the writer has ended before.
         let _ = closed.await;
-        let readers = self.readers.clone();
-        let _ = self.runtime.spawn(async move { readers.close().await }).await;
     }
 
     /// Sessions with messages that wait, for the server to go on with after a start. Bounded; the others go on when their

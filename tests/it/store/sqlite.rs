@@ -59,6 +59,20 @@ async fn a_restart_keeps_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_closed_store_is_one_file_that_can_be_copied_alone() {
+    let (dir, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let store = open(dir.path()).await;
+    let world = World::over(store.clone());
+    let mut ada = world.session("ada").await;
+    ada.start("hello").await;
+    store.close().await;
+
+    std::fs::copy(dir.path().join("sessile.db"), copy.path().join("sessile.db")).unwrap();
+    let world = World::over(open(copy.path()).await);
+    assert_eq!(world.words(&ada, ada.thread).await, ["hello"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_gives_each_orphaned_run_its_end_once() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path()).await;
