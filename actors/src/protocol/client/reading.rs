@@ -5,7 +5,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{ClientFrame, Command, FrameError, OnBusy, REFERENCES_MAX, Say, THREAD_NAME_MAX_CHARS, ThreadTarget};
+use super::{
+    ClientFrame, Command, FrameError, OnBusy, REFERENCES_MAX, STOP_REASON_MAX_CHARS, Say, THREAD_NAME_MAX_CHARS,
+    ThreadTarget,
+};
 use crate::ids::{CallId, IdError, RunId, Seq, ThreadId};
 use crate::protocol::server::ErrorCode;
 
@@ -72,6 +75,7 @@ impl RawFrame<'_> {
             }
             "stop_agent" => {
                 let StopFields { run_id, reason } = fields(payload)?;
+                let reason = reason.map(|reason| reason.chars().take(STOP_REASON_MAX_CHARS).collect());
                 Command::Stop { run_id, reason }
             }
             "steer" => {
