@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod models;
+mod private_file;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -3,15 +3,13 @@
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use sessile_actors::ids::{RunId, SessionId};
+use sessile_actors::protocol::client::STOP_REASON_MAX_CHARS;
 use sessile_actors::protocol::server::StoppedBy;
 use sessile_actors::session::actor::StopRuns;
 use sessile_actors::supervisor::FindSession;
 use tokio::time::timeout;
 
 use super::{ANSWER_TIMEOUT, Caller, Problem, RETRY_AFTER, State};
-
-/// Characters of a reason that are kept: it stands in an event, for people.
-const REASON_CHARS: usize = 200;
 
 /// What a stop may say. An empty body stops everything.
 #[derive(Debug, Default, Deserialize)]
@@ -48,7 +46,7 @@ pub(super) async fn stop(
         run: stop.run_id,
         thread: None,
         by: StoppedBy::User,
-        reason: reason.chars().take(REASON_CHARS).collect(),
+        reason: reason.chars().take(STOP_REASON_MAX_CHARS).collect(),
     });
     // Closed: it ended between the two messages.
     let run_ids = timeout(ANSWER_TIMEOUT, stopped)

@@ -11,6 +11,9 @@ use crate::protocol::server::ErrorCode;
 /// The most references that one message may name. A message that names more is refused.
 pub const REFERENCES_MAX: usize = 32;
 
+/// Characters of a stop's reason that are kept: it stands in the end of each run that it stops, for people.
+pub const STOP_REASON_MAX_CHARS: usize = 200;
+
 /// The longest name of a thread, in characters. A longer one is refused.
 pub const THREAD_NAME_MAX_CHARS: usize = 200;
 
@@ -34,7 +37,7 @@ pub enum Command {
     Stop {
         /// The run; none stops all of the thread.
         run_id: Option<RunId>,
-        /// Why, in the user's words.
+        /// Why, in the user's words; cut at [`STOP_REASON_MAX_CHARS`].
         reason: Option<String>,
     },
     /// Tell a running agent something.

@@ -16,11 +16,13 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sessile_actors::ids::UserId;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::jwt::{NewClaims, Rules, TOKEN_MAX_BYTES, unix_seconds};
 use super::{AuthError, Identity};
 use crate::config::{Config, JournalKind};
+use crate::private_file;
 
 /// The file in the data directory that says which instance this is.
 const INSTANCE_FILE: &str = "instance.json";
@@ -97,7 +99,9 @@ impl Instance {
         };
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                only_for_us(&path).map_err(failed)?;
+                if private_file::close_to_others(&path).map_err(failed)? {
+                    warn!(path = %path.display(), "others could read the guests' signing key; its rights are 0600 again");
+                }
                 Self::read(&SecretString::from(text)).ok_or(InstanceError::Damaged { path })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -133,7 +137,7 @@ impl Instance {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = create_private(&aside)?;
+        let mut file = private_file::create(&aside)?;
         file.write_all(&serde_json::to_vec_pretty(&stored)?)?;
         file.sync_all()?;
         std::fs::rename(&aside, path)
@@ -252,37 +256,6 @@ impl Guests {
 fn guest() -> Result<UserId, AuthError> {
     let name = format!("{GUEST_PREFIX}{}", Uuid::new_v4());
     UserId::parse(&name).map_err(|error| AuthError::Unauthorized(error.to_string()))
-}
-
-#[cfg(unix)]
-fn create_private(path: &Path) -> io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
-#[cfg(not(unix))]
-fn create_private(path: &Path) -> io::Result<std::fs::File> {
-    std::fs::OpenOptions::new().write(true).create_new(true).open(path)
-}
-
-/// Takes the rights of others away, where a copy or a restore gave them some.
-#[cfg(unix)]
-fn only_for_us(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    if std::fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
-        return Ok(());
-    }
-    tracing::warn!(path = %path.display(), "others could read the guests' signing key; its rights are 0600 again");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-}
-
-#[cfg(not(unix))]
-fn only_for_us(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

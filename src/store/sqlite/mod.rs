@@ -18,12 +18,14 @@ use sqlx::sqlite::{
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::Epoch;
 use sessile_actors::infra::journal::{JournalError, StoreError};
 
 use self::writer::{JOBS, Job, Work, Writer};
+use crate::private_file;
 
 mod append;
 mod boot;
@@ -38,6 +40,12 @@ mod writer;
 
 /// The journal, in the data directory.
 const FILE: &str = "sessile.db";
+
+/// What SQLite has written and not yet moved into [`FILE`].
+const LOG_FILE: &str = "sessile.db-wal";
+
+/// Where in [`LOG_FILE`] what stands.
+const LOG_INDEX_FILE: &str = "sessile.db-shm";
 
 /// Held locked by the process that has the data directory.
 const LOCK_FILE: &str = "sessile.lock";
@@ -109,6 +117,7 @@ impl SqliteStore {
     async fn open_here(dir: &Path, runtime: Handle) -> Result<Self, OpenError> {
         let file = dir.join(FILE);
         let lock = lock(dir, &file)?;
+        keep_private(&file)?;
         let options = SqliteConnectOptions::new()
             .filename(&file)
             .create_if_missing(true)
@@ -143,12 +152,13 @@ impl SqliteStore {
 
     /// Writes what is queued, then closes the file and lets the data directory go. What is asked later is refused.
     pub async fn close(&self) {
+        // Readers first: SQLite moves its log into the file when the last connection goes, and these can't write.
+        let readers = self.readers.clone();
+        let _ = self.runtime.spawn(async move { readers.close().await }).await;
         let (done, closed) = oneshot::channel();
         self.enqueue(Job::Close(done));
         // An error means that the writer has ended before.
         let _ = closed.await;
-        let readers = self.readers.clone();
-        let _ = self.runtime.spawn(async move { readers.close().await }).await;
     }
 
     /// Sessions with messages that wait, for the server to go on with after a start. Bounded; the others go on when their
@@ -241,4 +251,26 @@ fn lock(dir: &Path, file: &Path) -> Result<File, OpenError> {
         }),
         Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
+}
+
+/// Sees to it that nobody else on the machine reads what users said. SQLite gives its own log the rights of the file.
+fn keep_private(file: &Path) -> Result<(), OpenError> {
+    let unusable = |path: &Path, source| OpenError::Directory {
+        path: path.to_owned(),
+        source,
+    };
+    match private_file::create(file) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(unusable(file, error)),
+    }
+    for part in [FILE, LOG_FILE, LOG_INDEX_FILE].map(|name| file.with_file_name(name)) {
+        match private_file::close_to_others(&part) {
+            Ok(false) => {}
+            Ok(true) => warn!(path = %part.display(), "others could read what users said; its rights are 0600 now"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unusable(&part, error)),
+        }
+    }
+    Ok(())
 }

@@ -19,6 +19,9 @@ pub(super) const JOBS: usize = 8_192;
 /// Jobs of one commit. Beyond: the next commit. It bounds how long a single job waits for the others of its group.
 const GROUP: usize = 2_048;
 
+/// `SQLITE_FULL` (<https://www.sqlite.org/rescode.html#full>).
+const DISK_FULL: &str = "13";
+
 /// Something to be written. It checks before it writes: what it refuses by itself is part of its output and costs the other
 /// jobs of the group nothing.
 pub(super) trait Work: Send + Sync + 'static {
@@ -95,7 +98,7 @@ impl<W: Work> Write for Pending<W> {
 
 /// Why a group was not committed.
 enum Failure {
-    /// No transaction could be begun: nothing was tried.
+    /// No transaction could be begun, or the disk has no room for it: nothing changed.
     Begin(sqlx::Error),
     /// In one of the jobs: nothing changed.
     Job(sqlx::Error),
@@ -177,7 +180,7 @@ impl Writer {
                 return Err(Failure::Job(error));
             }
         }
-        transaction.commit().await.map_err(Failure::Commit)?;
+        transaction.commit().await.map_err(not_committed)?;
         self.connection = Some(connection);
         Ok(())
     }
@@ -204,11 +207,41 @@ fn answer(group: Vec<Box<dyn Write>>, outcome: Result<(), Failure>) {
     }
 }
 
+/// Why a commit failed. On a full disk the end of the transaction did not get into SQLite's log, so it never happened and can
+/// be tried again: the sessions wait for room instead of losing their runs.
+fn not_committed(error: sqlx::Error) -> Failure {
+    match &error {
+        sqlx::Error::Database(fault) if fault.code().as_deref() == Some(DISK_FULL) => Failure::Begin(error),
+        _ => Failure::Commit(error),
+    }
+}
+
 /// Whether the fault is in the job's rows, not in the store.
 fn is_its_own(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(database) => database.kind() != sqlx::error::ErrorKind::Other,
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Encode(_) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_commit_that_found_the_disk_full_is_tried_again() {
+        let mut db = SqliteConnectOptions::new().connect().await.unwrap();
+        // A disk for one page stands in for a full one: SQLite gives both the same code.
+        let fill = "PRAGMA max_page_count = 1; CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(10000))";
+        let full = sqlx::raw_sql(fill).execute(&mut db).await.unwrap_err();
+        assert!(matches!(not_committed(full), Failure::Begin(_)));
+    }
+
+    #[tokio::test]
+    async fn of_any_other_commit_that_failed_nobody_knows_the_outcome() {
+        let mut db = SqliteConnectOptions::new().connect().await.unwrap();
+        let other = sqlx::raw_sql("COMMIT").execute(&mut db).await.unwrap_err();
+        assert!(matches!(not_committed(other), Failure::Commit(_)));
     }
 }

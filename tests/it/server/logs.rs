@@ -1,6 +1,8 @@
 //! The log names every run by all its ids, and never says what its user said.
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::{House, eventually};
 
@@ -56,6 +58,20 @@ async fn each_line_of_a_run_carries_the_ids_of_its_request_session_thread_and_ru
 
 fn has(line: &[(String, Value)], field: &str) -> bool {
     line.iter().any(|(name, _)| name == field)
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_http_is_no_error_of_ours() {
+    let server = House::new().start().await;
+    for request in ["GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", "\u{0}\r\n\r\n"] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer}");
+    }
+    let log = server.log();
+    assert!(!log.contains("ERROR"), "{log}");
 }
 
 #[tokio::test]

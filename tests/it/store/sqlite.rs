@@ -59,6 +59,44 @@ async fn a_restart_keeps_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_closed_store_is_one_file_that_can_be_copied_alone() {
+    let (dir, copy) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let store = open(dir.path()).await;
+    let world = World::over(store.clone());
+    let mut ada = world.session("ada").await;
+    ada.start("hello").await;
+    store.close().await;
+
+    std::fs::copy(dir.path().join("sessile.db"), copy.path().join("sessile.db")).unwrap();
+    let world = World::over(open(copy.path()).await);
+    assert_eq!(world.words(&ada, ada.thread).await, ["hello"]);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_on_the_machine_reads_what_users_said() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new().unwrap();
+    let open_to_others = || {
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap());
+        files
+            .filter(|file| file.metadata().unwrap().permissions().mode() & 0o077 != 0)
+            .map(|file| file.file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("sessile.db"))
+            .collect::<Vec<_>>()
+    };
+    let store = open(dir.path()).await;
+    World::over(store.clone()).session("ada").await.start("hello").await;
+    assert!(dir.path().join("sessile.db-wal").exists(), "the log is looked at too");
+    assert_eq!(open_to_others(), Vec::<String>::new());
+
+    let restored = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(dir.path().join("sessile.db"), restored).unwrap();
+    let _store = reopen(store, dir.path()).await;
+    assert_eq!(open_to_others(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_gives_each_orphaned_run_its_end_once() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path()).await;

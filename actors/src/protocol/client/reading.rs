@@ -5,7 +5,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{ClientFrame, Command, FrameError, OnBusy, REFERENCES_MAX, Say, THREAD_NAME_MAX_CHARS, ThreadTarget};
+use super::{
+    ClientFrame, Command, FrameError, OnBusy, REFERENCES_MAX, STOP_REASON_MAX_CHARS, Say, THREAD_NAME_MAX_CHARS,
+    ThreadTarget,
+};
 use crate::ids::{CallId, IdError, RunId, Seq, ThreadId};
 use crate::protocol::server::ErrorCode;
 
@@ -54,6 +57,11 @@ impl RawFrame<'_> {
         let message_id = parse_id(self.message_id.as_deref(), "/message_id")?;
         let thread_id = parse_id(self.thread_id.as_deref(), "/thread_id")?;
         let payload = self.payload.map_or(whole, RawValue::get);
+        let thread_id = match &*self.kind {
+            // Their commands name no thread: without this the current one would be meant, not the one that was named.
+            "stop_agent" | "get_thread_history" => fields::<ThreadFields>(payload)?.thread_id.or(thread_id),
+            _ => thread_id,
+        };
         let command = self.command(payload, thread_id)?;
         let thread_id = match command {
             // These are about the frame's own thread, wherever the client names it.
@@ -79,6 +87,7 @@ impl RawFrame<'_> {
             }
             "stop_agent" => {
                 let StopFields { run_id, reason } = fields(payload)?;
+                let reason = reason.map(|reason| reason.chars().take(STOP_REASON_MAX_CHARS).collect());
                 Command::Stop { run_id, reason }
             }
             "steer" => {

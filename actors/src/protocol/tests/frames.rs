@@ -1,7 +1,7 @@
 //! What a client may send, in every spelling, and what each fault is answered by.
 
 use super::*;
-use crate::protocol::client::{Page, REFERENCES_MAX, Say, THREAD_NAME_MAX_CHARS};
+use crate::protocol::client::{Page, REFERENCES_MAX, STOP_REASON_MAX_CHARS, Say, THREAD_NAME_MAX_CHARS};
 
 /// As deep as the protocol allows by default.
 const JSON_DEPTH: usize = 32;
@@ -266,6 +266,30 @@ fn every_other_frame_is_read_as_what_it_asks_for() {
     ] {
         assert_eq!(command(&json!({"type": kind, "payload": payload})), expected, "{kind}");
     }
+}
+
+#[test]
+fn a_stop_and_a_history_mean_the_thread_that_they_name_wherever_it_stands() {
+    for kind in ["stop_agent", "get_thread_history"] {
+        for frame in [
+            json!({"type": kind, "thread_id": thread(), "payload": {}}),
+            json!({"type": kind, "payload": {"thread_id": thread()}}),
+            json!({"type": kind, "thread_id": session(), "payload": {"thread_id": thread()}}),
+        ] {
+            assert_eq!(read(&frame).unwrap().thread_id, Some(thread()), "{frame}");
+        }
+        assert_eq!(read(&json!({"type": kind, "payload": {}})).unwrap().thread_id, None);
+        let wrong = json!({"type": kind, "payload": {"thread_id": "x"}});
+        assert_eq!(fault(&wrong), invalid_at("/thread_id"));
+    }
+}
+
+#[test]
+fn a_reason_for_stopping_is_cut_however_long_it_comes() {
+    let said = "é".repeat(STOP_REASON_MAX_CHARS + 1);
+    let stop = command(&json!({"type": "stop_agent", "payload": {"reason": said}}));
+    let reason = Some("é".repeat(STOP_REASON_MAX_CHARS));
+    assert_eq!(stop, Command::Stop { run_id: None, reason });
 }
 
 #[test]
