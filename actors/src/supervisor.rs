@@ -20,8 +20,8 @@ pub use admission::{Admit, AttachSocket, Refusal, Reservation};
 pub(crate) use admission::{Presence, Stays};
 pub use life::{Census, Drain, ReviveSessions, TakeCensus};
 pub(crate) use life::{HowEnded, Leave, SessionEnded};
-pub(crate) use siblings::{AskYield, Rate, RunChanged};
-pub use siblings::{FindSession, StopThread, ThreadGone};
+pub(crate) use siblings::{AskYield, RunChanged};
+pub use siblings::{FindSession, Rate, StopThread, ThreadGone};
 
 use crate::context::SessionContext;
 use crate::ids::{SessionId, UserId};

@@ -8,7 +8,8 @@ use sessile_actors::ids::{SessionId, ThreadId, UserId};
 use sessile_actors::infra::journal::{HistoryPage, StoreError};
 use sessile_actors::protocol::client::{Page, THREAD_NAME_MAX_CHARS};
 use sessile_actors::protocol::server::StoppedBy;
-use sessile_actors::supervisor::{StopThread, ThreadGone};
+use sessile_actors::session::engine::Rating;
+use sessile_actors::supervisor::{Rate, StopThread, ThreadGone};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -58,6 +59,7 @@ pub(super) async fn create(
     body: web::Json<Named>,
 ) -> Result<HttpResponse, Problem> {
     let name = checked(body.into_inner())?;
+    within_rate(&state, &caller.0.user).await?;
     let made = state.infra.threads.create(caller.0.user, name, SystemTime::now()).await;
     Ok(HttpResponse::Created().json(made.map_err(refused)?))
 }
@@ -70,6 +72,7 @@ pub(super) async fn rename(
     body: web::Json<Named>,
 ) -> Result<HttpResponse, Problem> {
     let name = checked(body.into_inner())?;
+    within_rate(&state, &caller.0.user).await?;
     let threads = &state.infra.threads;
     let renamed = threads.rename(caller.0.user, thread.into_inner(), name, SystemTime::now());
     Ok(HttpResponse::Ok().json(renamed.await.map_err(refused)?))
@@ -82,8 +85,10 @@ pub(super) async fn delete(
     thread: web::Path<ThreadId>,
 ) -> Result<HttpResponse, Problem> {
     let (user, thread) = (caller.0.user, thread.into_inner());
-    stop_runs(&state, &user, thread).await?;
+    within_rate(&state, &user).await?;
     for _ in 0..DELETE_TRIES {
+        // Each time: a run may have begun since the last.
+        stop_runs(&state, &user, thread).await?;
         match state.infra.threads.delete(user.clone(), thread).await {
             Ok(()) => {
                 forget_bodies(&state, user).await?;
@@ -111,6 +116,18 @@ pub(super) async fn messages(
     let threads = &state.infra.threads;
     let history = threads.history(caller.0.user, thread.into_inner(), query.session_id, page);
     Ok(HttpResponse::Ok().json(history.await.map_err(refused)?))
+}
+
+/// Changes cost what messages cost, whichever way they come.
+async fn within_rate(state: &State, user: &UserId) -> Result<(), Problem> {
+    match timeout(ANSWER_TIMEOUT, state.supervisor.send(Rate(user.clone()))).await {
+        Ok(Ok(Rating::Within)) => Ok(()),
+        Ok(Ok(Rating::Beyond { retry_after })) => Err(Problem::too_many(
+            "too many changes; slow down",
+            retry_after.max(RETRY_AFTER),
+        )),
+        Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the server does not answer itself", RETRY_AFTER)),
+    }
 }
 
 async fn stop_runs(state: &State, user: &UserId, thread: ThreadId) -> Result<(), Problem> {

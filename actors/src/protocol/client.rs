@@ -146,6 +146,14 @@ pub enum OnBusy {
     Rollback,
 }
 
+impl OnBusy {
+    /// Whether the run at work is stopped for it.
+    #[must_use]
+    pub const fn takes_over(self) -> bool {
+        matches!(self, Self::Interrupt | Self::Rollback)
+    }
+}
+
 /// A page of a list, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub struct Page {

@@ -113,7 +113,8 @@ impl Execution {
             .emit_durably(Event::ToolExecuting {
                 call_id,
                 tool_name: tool_name.clone(),
-                parameters: self.call.arguments.clone(),
+                // What is told of them is cut like an output; the tool gets them whole.
+                parameters: capped(self.call.arguments.clone(), self.infra.limits.tool_output_bytes).0,
             })
             .await?;
         let ended = self.execute().await;

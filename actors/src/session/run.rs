@@ -28,7 +28,7 @@ const HISTORY_BYTES: usize = 64 * 1024;
 /// The largest piece of text that becomes one event, in bytes. A longer one is told in pieces.
 const PIECE_BYTES: usize = 8 * 1024;
 
-/// The longest thought that is told, in bytes. A longer one is cut.
+/// The longest thought or line of progress that is told, in bytes. A longer one is cut.
 const THOUGHT_BYTES: usize = 4 * 1024;
 
 /// The run was ended; nothing more of it reaches anyone.
@@ -162,10 +162,12 @@ impl RunContext {
     /// # Errors
     /// [`RunOver`] where the run has ended.
     pub async fn progress(&mut self, percentage: Option<u8>, message: impl Into<String>) -> Result<(), RunOver> {
+        let mut message: String = message.into();
+        message.truncate(boundary(&message, THOUGHT_BYTES));
         self.emitter
             .emit(Event::ProgressUpdate {
                 percentage: percentage.map(|share| share.min(100)),
-                message: message.into(),
+                message,
                 current_step: None,
                 total_steps: None,
             })

@@ -13,7 +13,7 @@ use crate::session::engine::{Rating, Stop};
 /// Asks whether this user may send a message now.
 #[derive(Debug, Message)]
 #[rtype(result = "Rating")]
-pub(crate) struct Rate(pub UserId);
+pub struct Rate(pub UserId);
 
 impl Handler<Rate> for RootSupervisor {
     type Result = MessageResult<Rate>;

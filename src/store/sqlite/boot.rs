@@ -43,15 +43,19 @@ pub(super) async fn prepare(db: &mut SqliteConnection, at: SystemTime) -> Result
         .execute(&mut *db)
         .await?;
     let epoch: Uuid = sqlx::query_scalar(LINEAGE).fetch_one(&mut *db).await?;
-    sqlx::query(FORGET_REPEATS)
-        .bind(rows::micros(at - REPEATS_KEPT))
-        .execute(&mut *db)
-        .await?;
+    forget_repeats(db, at).await?;
     let ended = end_orphaned_runs(db, at).await?;
     if ended > 0 {
         info!(runs = ended, "runs of the last process ended as interrupted");
     }
     Epoch::try_from(epoch).map_err(|error| OpenError::Database(rows::damaged(error)))
+}
+
+/// Forgets frames that are too old to be sent again.
+pub(super) async fn forget_repeats(db: &mut SqliteConnection, at: SystemTime) -> Result<(), sqlx::Error> {
+    let before = rows::micros(at - REPEATS_KEPT);
+    sqlx::query(FORGET_REPEATS).bind(before).execute(db).await?;
+    Ok(())
 }
 
 /// Gives each run that was active its one end, all in one transaction. Queued runs stay queued.

@@ -5,7 +5,6 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +48,9 @@ const LOG_INDEX_FILE: &str = "sessile.db-shm";
 
 /// Held locked by the process that has the data directory.
 const LOCK_FILE: &str = "sessile.lock";
+
+/// How often what need not be kept is forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Readers at once. Beyond: a read waits. SQLite's readers share the disk and two cores: more of them only wait there.
 const READERS: u32 = 4;
@@ -142,6 +144,7 @@ impl SqliteStore {
             lock,
         };
         runtime.spawn(writer.run(queue));
+        runtime.spawn(tidy(jobs.downgrade()));
         Ok(Self {
             epoch,
             runtime,
@@ -223,6 +226,28 @@ impl SqliteStore {
 }
 
 /// Takes the data directory for this process.
+/// Forgets from time to time what need not be kept, as long as anybody has the store.
+async fn tidy(jobs: mpsc::WeakSender<Job>) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        let Some(jobs) = jobs.upgrade() else { return };
+        let (job, _) = Job::of(ForgetRepeats);
+        if jobs.send(job).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct ForgetRepeats;
+
+impl Work for ForgetRepeats {
+    type Output = ();
+
+    fn apply<'a>(&'a self, db: &'a mut SqliteConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        boot::forget_repeats(db, SystemTime::now()).boxed()
+    }
+}
+
 fn lock(dir: &Path, file: &Path) -> Result<File, OpenError> {
     let path = dir.join(LOCK_FILE);
     let unusable = |source| OpenError::Directory {
@@ -238,13 +263,7 @@ fn lock(dir: &Path, file: &Path) -> Result<File, OpenError> {
         .open(&path)
         .map_err(unusable)?;
     match lock.try_lock() {
-        Ok(()) => {
-            // SQLite gives its log files the mode of this one. Conversations are nobody else's on this machine.
-            let mut private = File::options();
-            private.create(true).truncate(false).write(true).mode(0o600);
-            private.open(file).map_err(unusable)?;
-            Ok(lock)
-        }
+        Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
             file: file.to_owned(),
             lock: path,

@@ -145,3 +145,25 @@ async fn a_request_that_is_never_finished_is_given_up_with_408() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     server.connect(&server.guest().await).await.settle().await;
 }
+
+#[tokio::test]
+async fn changes_over_http_share_the_rate_of_messages() {
+    let server = House::scripted()
+        .set("limits.messages_per_second=1")
+        .set("limits.message_burst=2")
+        .start()
+        .await;
+    let ada = server.guest().await;
+    let made = Some(json!({"name": "one more"}));
+    for _ in 0..2 {
+        let answer = server.ask(&ada, "POST", "/v1/threads", made.clone()).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    server
+        .ask(&ada, "POST", "/v1/threads", made.clone())
+        .await
+        .assert_problem(429);
+    // Somebody else's rate is their own.
+    let bob = server.guest().await;
+    assert_eq!(server.ask(&bob, "POST", "/v1/threads", made).await.status, 201);
+}

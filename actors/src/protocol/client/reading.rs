@@ -57,11 +57,6 @@ impl RawFrame<'_> {
         let message_id = parse_id(self.message_id.as_deref(), "/message_id")?;
         let thread_id = parse_id(self.thread_id.as_deref(), "/thread_id")?;
         let payload = self.payload.map_or(whole, RawValue::get);
-        let thread_id = match &*self.kind {
-            // Their commands name no thread: without this the current one would be meant, not the one that was named.
-            "stop_agent" | "get_thread_history" => fields::<ThreadFields>(payload)?.thread_id.or(thread_id),
-            _ => thread_id,
-        };
         let command = self.command(payload, thread_id)?;
         let thread_id = match command {
             // These are about the frame's own thread, wherever the client names it.

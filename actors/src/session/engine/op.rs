@@ -135,6 +135,8 @@ impl Engine {
     fn prepare(&mut self, mut op: Op, now: Now, fx: &mut Vec<Effect>) {
         let lane = self.lanes.get(&op.thread);
         let start = match (&op.work, lane) {
+            // Ours wait for another session's run: this one asks that session to yield, as on a thread without a lane.
+            (Work::Say { say, .. }, Some(lane)) if lane.active.is_none() && say.on_busy.takes_over() => true,
             (Work::Say { say, .. }, Some(lane)) => {
                 if say.on_busy == OnBusy::Reject {
                     let holder = lane.active.or(lane.queue.front().copied());

@@ -1,6 +1,7 @@
 //! Random interleavings of everything that can happen to a session, in a small model of the world around it.
 
 mod model;
+mod store;
 
 use proptest::prelude::*;
 
