@@ -23,7 +23,7 @@ pub(crate) use notices::{DrainSession, Evict, ForgetThread, ThreadChanged, Yield
 pub use socket::{Attach, FrameArrived, Resume, SignOfLife, SinkClosed, SinkReady};
 
 use crate::context::SessionContext;
-use crate::ids::{Epoch, Fence, RunId};
+use crate::ids::{Epoch, Fence, RunId, Seq};
 use crate::infra::Infra;
 use crate::infra::journal::{JournalError, Opened, ReviveError, Revived};
 use crate::protocol::CloseCode;
@@ -76,7 +76,8 @@ pub enum Birth {
 struct Open {
     epoch: Epoch,
     fence: Fence,
-    floor: crate::ids::Seq,
+    /// Events up to here are gone from the journal.
+    floor: Seq,
     engine: Engine,
     outbox: Outbox,
     runs: HashMap<RunId, RunTask>,
@@ -131,53 +132,52 @@ impl UserSessionActor {
 
     fn opened(&mut self, opened: Opened, ctx: &mut Context<Self>) {
         info!(parent: &self.span, "session opened");
-        let now = Self::now();
-        self.open = Some(Box::new(Open {
+        let new = Revived {
             epoch: opened.epoch,
+            thread: opened.thread,
             fence: opened.fence,
-            floor: crate::ids::Seq::ZERO,
-            engine: Engine::new(Arc::clone(&self.rules), opened.thread, now),
-            outbox: Outbox::after(crate::ids::Seq::ZERO, &self.infra.limits),
-            runs: HashMap::new(),
-            dispatcher: None,
-            commits: Commits::default(),
-            socketry: Socketry::new(&self.infra.limits),
-            flush_at: None,
-            reads: 0,
-            drained: false,
-            leaving: false,
-        }));
+            last_seq: Seq::ZERO,
+            floor_seq: Seq::ZERO,
+            runs: Vec::new(),
+        };
+        self.open = Some(Box::new(self.owns(&new)));
         self.attach_early(ctx);
     }
 
     /// A new incarnation: first the end of every run that the old one left behind, then what waited.
     fn revived(&mut self, revived: Revived, cause: DeathCause, ctx: &mut Context<Self>) {
-        let now = Self::now();
+        let mut open = self.owns(&revived);
         let (active, queued): (Vec<_>, Vec<_>) = revived.runs.into_iter().partition(|run| run.state.is_active());
         info!(parent: &self.span, fence = %revived.fence, ended = active.len(), queued = queued.len(), "session revived");
-        let mut outbox = Outbox::after(revived.last_seq, &self.infra.limits);
+        let (session, at) = (self.context.session(), SystemTime::now());
         for run in &active {
-            for record in recovery::end_of(run, self.context.session(), outbox.next_seq(), now.wall, cause) {
-                outbox.push(record);
+            for record in recovery::end_of(run, session, open.outbox.next_seq(), at, cause) {
+                open.outbox.push(record);
             }
         }
-        self.open = Some(Box::new(Open {
-            epoch: revived.epoch,
-            fence: revived.fence,
-            floor: revived.floor_seq,
-            engine: Engine::new(Arc::clone(&self.rules), revived.thread, now),
-            outbox,
+        self.open = Some(Box::new(open));
+        self.input(Input::Requeued(queued), ctx);
+        self.attach_early(ctx);
+    }
+
+    /// What an incarnation begins with that goes on where `at` says.
+    fn owns(&self, at: &Revived) -> Open {
+        let limits = &self.infra.limits;
+        Open {
+            epoch: at.epoch,
+            fence: at.fence,
+            floor: at.floor_seq,
+            engine: Engine::new(Arc::clone(&self.rules), at.thread, Self::now()),
+            outbox: Outbox::after(at.last_seq, limits),
             runs: HashMap::new(),
             dispatcher: None,
             commits: Commits::default(),
-            socketry: Socketry::new(&self.infra.limits),
+            socketry: Socketry::new(limits),
             flush_at: None,
             reads: 0,
             drained: false,
             leaving: false,
-        }));
-        self.input(Input::Requeued(queued), ctx);
-        self.attach_early(ctx);
+        }
     }
 
     fn attach_early(&mut self, ctx: &mut Context<Self>) {
