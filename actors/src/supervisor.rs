@@ -26,7 +26,7 @@ pub use siblings::{FindSession, Rate, StopThread, ThreadGone};
 use crate::context::SessionContext;
 use crate::ids::{SessionId, UserId};
 use crate::infra::Infra;
-use crate::session::actor::{Birth, DrainSession, Spawn, UserSessionActor};
+use crate::session::actor::{Attach, Birth, DrainSession, Spawn, UserSessionActor};
 use crate::session::engine::Rules;
 use crate::shard::Shard;
 use books::{Books, Entry};
@@ -79,7 +79,9 @@ impl RootSupervisor {
     }
 
     /// Spawns a session on the least loaded shard. Its place is taken already.
-    fn spawn(&mut self, session: SessionId, user: UserId, birth: Birth, me: Addr<Self>) -> Addr<UserSessionActor> {
+    ///
+    /// Its first socket goes with it: sent after it, a session that the journal does not know could be gone before it came.
+    fn spawn(&mut self, session: SessionId, user: UserId, birth: Birth, first: Option<Attach>, me: Addr<Self>) {
         let (shard, incarnation) = self.books.place(session);
         let home = &self.shards[shard];
         let spawn = Spawn {
@@ -90,11 +92,11 @@ impl RootSupervisor {
             ticker: home.ticker.clone(),
             incarnation,
             birth,
+            first,
         };
         let address = UserSessionActor::start_in_arbiter(&home.arbiter, move |_| UserSessionActor::new(spawn));
         self.books
             .enter(session, Entry::new(user, address.downgrade(), shard, incarnation));
-        address
     }
 
     /// Sends to a session; a full mailbox is an error of ours, a closed one is a death that will be told.

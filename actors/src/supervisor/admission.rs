@@ -10,7 +10,7 @@ use super::books::Place;
 use super::{RETRY_AFTER, RootSupervisor};
 use crate::ids::{SessionId, UserId};
 use crate::protocol::server::DeathCause;
-use crate::session::actor::{Attach, Birth, Evict, Resume};
+use crate::session::actor::{Attach, Birth, Evict, Resume, UserSessionActor};
 use crate::session::sink::Socket;
 
 /// Asks for a place for one socket, before the 101 is written.
@@ -133,40 +133,31 @@ impl Handler<AttachSocket> for RootSupervisor {
         if self.drain.is_some() {
             return debug!("a socket came while draining; its client resumes elsewhere or later");
         }
-        let me = ctx.address();
         let attach = Attach {
             socket: request.socket,
             resume: request.resume,
             legacy: request.legacy,
             expires_at: request.expires_at,
         };
-        let (session, address) = match place {
-            Place::New => {
-                let session = SessionId::mint();
-                (session, self.spawn(session, user, Birth::New, me))
-            }
+        let (session, birth) = match place {
+            Place::New => (SessionId::mint(), Birth::New),
             Place::Live(session) | Place::Revival(session) => match self.books.entry(session) {
                 Some(entry) if entry.user == user => match entry.address.upgrade() {
-                    Some(address) => (session, address),
-                    None => (
-                        session,
-                        self.spawn(session, user, Birth::Revived(DeathCause::Panic), me),
-                    ),
+                    Some(address) => return self.hand_over(session, &address, attach),
+                    None => (session, Birth::Revived(DeathCause::Panic)),
                 },
                 // Not ours to look at: a session of a fresh name asks the store, which knows none of this user.
-                Some(_) => {
-                    let session = SessionId::mint();
-                    (
-                        session,
-                        self.spawn(session, user, Birth::Revived(DeathCause::Interrupted), me),
-                    )
-                }
-                None => (
-                    session,
-                    self.spawn(session, user, Birth::Revived(DeathCause::Interrupted), me),
-                ),
+                Some(_) => (SessionId::mint(), Birth::Revived(DeathCause::Interrupted)),
+                None => (session, Birth::Revived(DeathCause::Interrupted)),
             },
         };
+        self.spawn(session, user, birth, Some(attach), ctx.address());
+        self.books.count_attach(session);
+    }
+}
+
+impl RootSupervisor {
+    fn hand_over(&mut self, session: SessionId, address: &Addr<UserSessionActor>, attach: Attach) {
         self.books.count_attach(session);
         if let Err(SendError::Full(_)) = address.try_send(attach) {
             warn!(%session, "a session's mailbox is full; a socket was dropped");

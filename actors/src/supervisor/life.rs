@@ -49,7 +49,7 @@ impl Handler<ReviveSessions> for RootSupervisor {
             if self.books.entry(context.session()).is_none() {
                 let user = context.user().clone();
                 let birth = Birth::Revived(DeathCause::Interrupted);
-                self.spawn(context.session(), user, birth, ctx.address());
+                self.spawn(context.session(), user, birth, None, ctx.address());
             }
         }
     }
@@ -104,7 +104,7 @@ impl Handler<SessionEnded> for RootSupervisor {
             match cause {
                 Some(cause) if self.drain.is_none() && self.books.may_restart(session, Instant::now()) => {
                     info!(%session, "session restarts from its journal");
-                    self.spawn(session, user, Birth::Revived(cause), ctx.address());
+                    self.spawn(session, user, Birth::Revived(cause), None, ctx.address());
                 }
                 Some(_) => error!(%session, "session ended too often; it stays down until its client returns"),
                 None => {}

@@ -77,7 +77,7 @@ impl Handler<AskYield> for RootSupervisor {
         if self.books.entry(ask.session).is_none() && !self.books.is_full() && self.drain.is_none() {
             // Nobody is there to end that run: a new incarnation does so first of all.
             let birth = Birth::Revived(DeathCause::Interrupted);
-            self.spawn(ask.session, ask.user, birth, ctx.address());
+            self.spawn(ask.session, ask.user, birth, None, ctx.address());
         } else if self.books.is_of(ask.session, &ask.user) {
             let notice = YieldThread {
                 thread: ask.thread,

@@ -101,6 +101,8 @@ pub(crate) struct Spawn {
     pub ticker: Addr<Ticker>,
     pub incarnation: u64,
     pub birth: Birth,
+    /// The socket that it is spawned for.
+    pub first: Option<Attach>,
 }
 
 impl UserSessionActor {
@@ -116,8 +118,8 @@ impl UserSessionActor {
             birth: spawn.birth,
             me: None,
             open: None,
-            early: None,
-            attaches: 0,
+            attaches: u64::from(spawn.first.is_some()),
+            early: spawn.first,
             ending: HowEnded::Left,
             span,
         }
