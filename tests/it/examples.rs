@@ -63,7 +63,7 @@ fn ws_client_goes_on_by_itself_after_the_server_was_killed() {
     talk.write("stream");
     talk.until("lorem ipsum lorem ipsum");
     server.kill_and_start_again();
-    talk.until("! The server stopped while this run was at work.");
+    talk.until("! the server went down during this run");
     talk.write("say this after the cut");
     talk.until("You said: say this after the cut");
     let (told, is_well) = talk.end();

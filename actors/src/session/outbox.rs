@@ -122,12 +122,6 @@ impl Outbox {
         self.pending.is_empty()
     }
 
-    /// Whether the client has been sent everything numbered.
-    #[must_use]
-    pub fn is_sent(&self) -> bool {
-        self.sent == self.numbered
-    }
-
     /// Takes an event; its number must be [`Outbox::next_seq`].
     pub fn push(&mut self, record: EventRecord) {
         debug_assert_eq!(record.seq, self.next_seq(), "events are numbered without a hole");

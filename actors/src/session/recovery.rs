@@ -24,7 +24,7 @@ pub fn end_of(run: &StoredRun, session: SessionId, first: Seq, at: SystemTime, c
     });
     let death = Event::AgentDeath {
         death_cause: cause,
-        message: sentence(cause).to_owned(),
+        message: cause.sentence().to_owned(),
         recovery_action: "send_again".to_owned(),
     };
     let mut next = first;
@@ -63,15 +63,6 @@ fn record(run: &StoredRun, session_id: SessionId, seq: Seq, at: SystemTime, even
             }),
             forget: false,
         }),
-    }
-}
-
-const fn sentence(cause: DeathCause) -> &'static str {
-    match cause {
-        DeathCause::Panic => "The session failed while this run was at work. Send the message again.",
-        DeathCause::Timeout => "The run took longer than it may. Send the message again.",
-        DeathCause::Budget => "The run's budget is used up. Send the message again.",
-        DeathCause::Interrupted => "The server stopped while this run was at work. Send the message again.",
     }
 }
 

@@ -281,6 +281,19 @@ pub enum DeathCause {
     Interrupted,
 }
 
+impl DeathCause {
+    /// What people are told, and what they can do.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Panic => "a crash ended the run; send the message again",
+            Self::Timeout => "the run took longer than it may; ask for less at once",
+            Self::Budget => "the run's budget is used up",
+            Self::Interrupted => "the server went down during this run; send the message again",
+        }
+    }
+}
+
 impl Event {
     /// The `type` on the wire.
     #[must_use]

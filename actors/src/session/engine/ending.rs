@@ -258,20 +258,11 @@ fn last_event(run: &Run, ending: Ending, now: Now) -> (Event, RunEnd) {
             };
             let event = Event::AgentDeath {
                 death_cause: cause,
-                message: death_sentence(cause).to_owned(),
+                message: cause.sentence().to_owned(),
                 recovery_action: "send_again".to_owned(),
             };
             (event, end)
         }
-    }
-}
-
-fn death_sentence(cause: DeathCause) -> &'static str {
-    match cause {
-        DeathCause::Panic => "the agent crashed; send the message again",
-        DeathCause::Timeout => "the run took longer than it may; ask for less at once",
-        DeathCause::Budget => "the run's budget is used up",
-        DeathCause::Interrupted => "the server went down during this run; send the message again",
     }
 }
 

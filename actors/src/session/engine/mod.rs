@@ -366,6 +366,10 @@ impl Stop {
         Self::new(StoppedBy::Drain, "the server is shutting down")
     }
 
+    fn thread_deleted() -> Self {
+        Self::new(StoppedBy::ThreadDeleted, "its thread was deleted")
+    }
+
     fn abandoned() -> Self {
         Self::new(StoppedBy::Abandoned, "no client came back in time")
     }

@@ -9,10 +9,10 @@ mod begin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use answers::{ask_yield, refusal, replaced_by, run_active, thread_deleted};
+use answers::{ask_yield, refusal, replaced_by, run_active};
 
 use super::run::{Run, RunPhase};
-use super::{Effect, Engine, Now, RunInput, StartRun};
+use super::{Effect, Engine, Now, RunInput, StartRun, Stop};
 use crate::ids::{MessageId, RequestId, RunId, ThreadId};
 use crate::infra::journal::{StoreCommand, StoreReply};
 use crate::protocol::CloseCode;
@@ -161,7 +161,7 @@ impl Engine {
                 op.stage = Stage::Emptying;
                 let thread = op.thread;
                 self.op = Some(op);
-                self.stop_matching(None, Some(thread), &thread_deleted(), now, fx);
+                self.stop_matching(None, Some(thread), &Stop::thread_deleted(), now, fx);
                 return;
             }
             (Work::Say { .. }, None) => true,

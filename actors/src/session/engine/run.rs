@@ -10,7 +10,7 @@ use super::{Effect, Emission, Now, OpenedCall, StartRun};
 use crate::ids::{CallId, MessageId, RequestId, RunId, ThreadId};
 use crate::infra::journal::StoredRun;
 use crate::limits::Limits;
-use crate::protocol::server::{Event, StoppedBy, ToolStatus};
+use crate::protocol::server::{Event, ToolStatus};
 
 /// Where a run stands. A run that has ended is gone.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +80,7 @@ pub fn step(phase: &RunPhase, input: &RunInput) -> RunStep {
 
         (P::Promoting, I::Granted) => S::Start,
         (P::Promoting, I::Refused) => S::Wait,
-        (P::Promoting, I::Gone) => S::End(Ending::thread_deleted()),
+        (P::Promoting, I::Gone) => S::End(Ending::Stopped(Stop::thread_deleted())),
         (P::Promoting, I::Stop(stop)) => S::Doom(stop.clone()),
         (P::Promoting, I::Begin | I::Emit | I::Finished(_)) => S::Impossible,
 
@@ -251,15 +251,5 @@ impl Run {
                 execution_time_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             }));
         }
-    }
-}
-
-impl Ending {
-    fn thread_deleted() -> Self {
-        Self::Stopped(Stop {
-            by: StoppedBy::ThreadDeleted,
-            reason: "its thread was deleted".to_owned(),
-            forget: false,
-        })
     }
 }

@@ -55,7 +55,7 @@ impl Op {
                 OnBusy::Interrupt | OnBusy::Rollback => Some(replaced_by(say.on_busy)),
                 OnBusy::Enqueue | OnBusy::Reject => None,
             },
-            Work::Delete => Some(thread_deleted()),
+            Work::Delete => Some(Stop::thread_deleted()),
             Work::Create { .. } | Work::Switch | Work::Rename { .. } => None,
         }
     }
@@ -120,13 +120,5 @@ pub(super) fn replaced_by(on_busy: OnBusy) -> Stop {
         by: StoppedBy::Replaced,
         reason: "another message took its place".to_owned(),
         forget: on_busy == OnBusy::Rollback,
-    }
-}
-
-pub(super) fn thread_deleted() -> Stop {
-    Stop {
-        by: StoppedBy::ThreadDeleted,
-        reason: "its thread was deleted".to_owned(),
-        forget: false,
     }
 }

@@ -424,7 +424,7 @@ fn a_run_that_panics_takes_too_long_or_gives_up_ends_as_what_happened_to_it() {
     for (outcome, end) in [
         (
             Outcome::Panicked,
-            died(1, DeathCause::Panic, "the agent crashed; send the message again"),
+            died(1, DeathCause::Panic, "a crash ended the run; send the message again"),
         ),
         (
             Outcome::TimedOut,

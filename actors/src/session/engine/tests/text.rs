@@ -165,7 +165,7 @@ fn open_tool_calls_are_cancelled_in_order_before_their_runs_end() {
         [
             emit(1, tool_cancelled(1, 12)),
             emit(1, tool_cancelled(3, 7)),
-            died(1, DeathCause::Panic, "the agent crashed; send the message again"),
+            died(1, DeathCause::Panic, "a crash ended the run; send the message again"),
         ]
     );
 }
