@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod crash;
 mod examples;
 mod interleavings;

@@ -29,7 +29,7 @@ pub use client::{Client, Door, Ending, Place, User, message_id, spoken};
 pub use process::{House, Server};
 
 /// How long anything may take. Beyond: the test fails and prints what it saw last. Long, because a busy machine is no defect.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -82,7 +82,7 @@ fn whole_stream() -> String {
 }
 
 /// Looks again and again until there is an answer; fails with the last reason why there is none.
-async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
         match look().await {

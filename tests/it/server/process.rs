@@ -41,8 +41,13 @@ impl House {
 
     /// A house whose assistant plays [`SCRIPT`](super::SCRIPT).
     pub fn scripted() -> Self {
+        Self::playing(super::SCRIPT)
+    }
+
+    /// A house whose assistant plays this script.
+    pub fn playing(script: &str) -> Self {
         let mut house = Self::new();
-        let script = house.file("script.toml", super::SCRIPT);
+        let script = house.file("script.toml", script);
         house.arguments.push("--set".to_owned());
         house.arguments.push(format!("models.scripted_file={script}"));
         house
@@ -231,9 +236,20 @@ impl Server {
 
     /// Kills it without a warning and starts it again on the same data.
     pub async fn crash(mut self) -> Self {
+        self.die().await;
+        self.start_again().await
+    }
+
+    /// Keeps its address over restarts, as a page needs it that was loaded from there.
+    pub fn stays(mut self) -> Self {
+        self.house.listen = self.address.to_string();
+        self
+    }
+
+    /// Kills it without a warning. Its house is empty until [`Server::start_again`].
+    pub async fn die(&mut self) {
         self.child.kill().unwrap();
         self.exit().await;
-        self.start_again().await
     }
 
     /// Starts a server anew where one has ended.

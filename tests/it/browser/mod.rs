@@ -1,0 +1,135 @@
+//! The page in a real browser: headless Chromium, driven over WebDriver, against the real binary as a child process.
+//!
+//! The other modules hold the server to its protocol; these hold the page to what a person sees. At the end of each test the
+//! console must be without errors but those that the test expects, and no request may have gone anywhere but to our server.
+
+mod driver;
+mod page;
+
+mod talk;
+
+use std::any::type_name;
+use std::fs;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::PathBuf;
+
+use futures_util::FutureExt as _;
+
+use self::driver::Driver;
+use self::page::Page;
+use crate::server::{House, Server};
+
+/// What a test works with: a server and browsers.
+pub struct Desk {
+    name: String,
+    driver: Driver,
+    server: Option<Server>,
+    pages: Vec<Page>,
+    allowed: Vec<&'static str>,
+}
+
+/// Runs a test with a server in this house. Where it fails, each of its pages is pictured as it was then.
+async fn browse<T: AsyncFnOnce(&mut Desk)>(house: House, test: T) {
+    // A closure's type is named after the function that it stands in.
+    let name = type_name::<T>().split("::{{closure}}").next().unwrap();
+    let name = name.rsplit("::").next().unwrap().to_owned();
+    let mut desk = Desk {
+        name,
+        driver: Driver::start().await,
+        server: Some(house.start().await.stays()),
+        pages: Vec::new(),
+        allowed: Vec::new(),
+    };
+    let outcome = AssertUnwindSafe(async {
+        test(&mut desk).await;
+        desk.check().await;
+    })
+    .catch_unwind()
+    .await;
+    if let Err(failure) = outcome {
+        desk.picture_the_failure().await;
+        resume_unwind(failure);
+    }
+    desk.close().await;
+}
+
+impl Desk {
+    /// A browser of a guest who was never here, with the page open and live.
+    async fn visitor(&mut self, name: &str) -> Page {
+        let page = self.browser(name).await;
+        page.open("/").await;
+        page.is_live().await;
+        page
+    }
+
+    /// A browser that shows nothing yet.
+    async fn browser(&mut self, name: &str) -> Page {
+        let page = Page::new(name, self.driver.browser().await, self.server().address);
+        self.pages.push(page.clone());
+        page
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("the server is here between restarts")
+    }
+
+    /// Kills the server without a warning.
+    async fn kill_server(&mut self) {
+        self.server
+            .as_mut()
+            .expect("the server is here between restarts")
+            .die()
+            .await;
+        // What a browser says of a server that is away.
+        self.expect_console("ERR_CONNECTION_REFUSED");
+        self.expect_console("WebSocket connection to");
+    }
+
+    /// Starts the server again that was killed.
+    async fn start_server(&mut self) {
+        let server = self.server.take().expect("the server is here between restarts");
+        self.server = Some(server.start_again().await);
+    }
+
+    /// Stops the server in good order and starts it again.
+    async fn restart_server(&mut self) {
+        self.expect_console("ERR_CONNECTION_REFUSED");
+        let server = self.server.take().expect("the server is here between restarts");
+        self.server = Some(server.restart().await);
+    }
+
+    /// Lets the console hold errors with these words.
+    fn expect_console(&mut self, words: &'static str) {
+        self.allowed.push(words);
+    }
+
+    /// Checks what no test may leave behind.
+    async fn check(&self) {
+        for page in &self.pages {
+            page.assert_clean_console(&self.allowed).await;
+            page.assert_own_origin_alone().await;
+        }
+    }
+
+    async fn picture_the_failure(&self) {
+        for page in &self.pages {
+            let path = pictures().join(format!("{}-{}", self.name, page.name()));
+            let saved = page.save(&path).await;
+            eprintln!("the page of {}: {saved}", page.name());
+        }
+    }
+
+    async fn close(mut self) {
+        for page in self.pages.drain(..) {
+            page.close().await;
+        }
+        self.driver.all_closed();
+    }
+}
+
+/// Where pictures of failures are saved.
+fn pictures() -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("browser");
+    fs::create_dir_all(&path).unwrap();
+    path
+}
