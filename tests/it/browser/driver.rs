@@ -141,6 +141,14 @@ impl Extension {
             body: json!({ "type": kind }),
         }
     }
+
+    /// Lets the page do what a person would be asked about.
+    pub fn permission(name: &str) -> Self {
+        Self {
+            endpoint: "permissions",
+            body: json!({ "descriptor": { "name": name }, "state": "granted" }),
+        }
+    }
 }
 
 impl WebDriverCompatibleCommand for Extension {

@@ -4,9 +4,21 @@
 //! console must be without errors but those that the test expects, and no request may have gone anywhere but to our server.
 
 mod driver;
+mod evidence;
+mod keys;
 mod page;
 
+mod axe;
+mod cuts;
+mod keyboard;
+mod looks;
+mod markdown;
+mod pictures;
+mod refusals;
+mod tabs;
 mod talk;
+mod threads;
+mod timeline;
 
 use std::any::type_name;
 use std::fs;
@@ -18,6 +30,9 @@ use futures_util::FutureExt as _;
 use self::driver::Driver;
 use self::page::Page;
 use crate::server::{House, Server};
+
+/// What the model plays. A word in the message picks the turn.
+const SCRIPT: &str = include_str!("script.toml");
 
 /// What a test works with: a server and browsers.
 pub struct Desk {
@@ -107,15 +122,16 @@ impl Desk {
     async fn check(&self) {
         for page in &self.pages {
             page.assert_clean_console(&self.allowed).await;
-            page.assert_own_origin_alone().await;
+            let elsewhere = page.asked_elsewhere().await;
+            assert!(elsewhere.is_empty(), "{} asked for {elsewhere:?}", page.name);
         }
     }
 
     async fn picture_the_failure(&self) {
         for page in &self.pages {
-            let path = pictures().join(format!("{}-{}", self.name, page.name()));
+            let path = pictures().join(format!("{}-{}", self.name, page.name));
             let saved = page.save(&path).await;
-            eprintln!("the page of {}: {saved}", page.name());
+            eprintln!("the page of {}: {saved}", page.name);
         }
     }
 

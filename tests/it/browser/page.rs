@@ -1,26 +1,32 @@
 //! The page in one browser, as a test handles it: looks, waits, clicks, writes.
 
-use std::fs;
+use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::rc::Rc;
 
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
+use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 
 use super::driver::Extension;
-use crate::server::eventually;
+use crate::server::{User, eventually};
 
 /// How much of a page's text a failure prints, in characters.
 const TEXT_PRINTED: usize = 3_000;
 
+/// What an agent said, as a list of elements.
+const ANSWERS: &str = "document.querySelectorAll('#messages li.message[data-role=assistant]')";
+
 /// One browser with the page.
 #[derive(Clone)]
 pub struct Page {
-    name: String,
-    client: Client,
-    server: SocketAddr,
+    pub(super) name: String,
+    pub(super) client: Client,
+    pub(super) server: SocketAddr,
+    /// What went over the network: ChromeDriver tells it once.
+    pub(super) traffic: Rc<RefCell<Vec<Value>>>,
 }
 
 impl Page {
@@ -29,16 +35,8 @@ impl Page {
             name: name.to_owned(),
             client,
             server,
+            traffic: Rc::default(),
         }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The WebDriver client, for what this type has no word for.
-    pub fn client(&self) -> &Client {
-        &self.client
     }
 
     /// Loads an address of our server.
@@ -51,9 +49,37 @@ impl Page {
         self.client.refresh().await.unwrap();
     }
 
+    /// The tab that is looked at.
+    pub async fn tab(&self) -> WindowHandle {
+        self.client.window().await.unwrap()
+    }
+
+    /// Looks at another tab.
+    pub async fn look_at(&self, tab: &WindowHandle) {
+        self.client.switch_to_window(tab.clone()).await.unwrap();
+    }
+
+    /// Opens one more tab of the same browser and looks at it.
+    pub async fn second_tab(&self) -> WindowHandle {
+        let made = self.client.new_window(true).await.unwrap();
+        let tab = WindowHandle::try_from(made.handle).unwrap();
+        self.look_at(&tab).await;
+        tab
+    }
+
     /// Ends the browser.
     pub async fn close(self) {
         self.client.close().await.unwrap();
+    }
+
+    /// Who the server takes this browser for.
+    pub async fn user(&self) -> User {
+        let cookies = self.client.get_all_cookies().await.unwrap();
+        let pairs: Vec<String> = cookies
+            .iter()
+            .map(|cookie| format!("{}={}", cookie.name(), cookie.value()))
+            .collect();
+        User::guest(&self.text("#user").await, pairs.join("; "))
     }
 
     /// Runs statements in the page, past its content security policy; what they return.
@@ -80,8 +106,7 @@ impl Page {
         let what = format!("{} sees {what}", self.name);
         eventually(&what, async || {
             let value = self.run(&script, Vec::new()).await;
-            let truthy = !matches!(&value, Value::Null | Value::Bool(false)) && value != json!(0) && value != json!("");
-            if truthy {
+            if is_truthy(&value) {
                 return Ok(value);
             }
             Err(format!("`{expression}` is {value}\n{}", self.shown().await))
@@ -108,27 +133,36 @@ impl Page {
         text.as_str().unwrap_or_default().chars().take(TEXT_PRINTED).collect()
     }
 
+    /// The first element that is there now.
     pub async fn find(&self, css: &str) -> Element {
-        let found = self.client.find(Locator::Css(css)).await;
-        match found {
+        match self.client.find(Locator::Css(css)).await {
             Ok(element) => element,
             Err(error) => panic!("{} finds no `{css}` ({error})\n{}", self.name, self.shown().await),
         }
     }
 
-    /// Clicks on what can be clicked on by a person: it is shown, and nothing lies over it.
+    /// Clicks on what a person could click on: it is in view, and nothing lies over it.
     pub async fn click(&self, css: &str) {
-        self.sees(css, &format!("document.querySelector({})", json!(css))).await;
-        if let Err(error) = self.find(css).await.click().await {
-            panic!("{} can't click on `{css}` ({error})\n{}", self.name, self.shown().await);
-        }
+        let what = format!("`{css}`, clicks on it");
+        // Lists are drawn anew now and then: an element that was found may be gone when it is clicked on.
+        eventually(&what, async || {
+            let element = self.client.find(Locator::Css(css)).await;
+            let clicked = match element {
+                Ok(element) => element.click().await,
+                Err(error) => Err(error),
+            };
+            match clicked {
+                Ok(()) => Ok(()),
+                Err(error) => Err(format!("{error}\n{}", self.shown().await)),
+            }
+        })
+        .await;
     }
 
     /// Writes into the composer and sends it.
     pub async fn say(&self, text: &str) {
         self.write(text).await;
-        let composer = self.find("#content").await;
-        composer.send_keys(&char::from(Key::Enter).to_string()).await.unwrap();
+        self.write(&char::from(Key::Enter).to_string()).await;
     }
 
     /// Writes into the composer.
@@ -136,80 +170,69 @@ impl Page {
         self.find("#content").await.send_keys(text).await.unwrap();
     }
 
-    /// The shown text of the first element.
+    /// Waits until the `nth` answer, from 1, is whole; its text.
+    pub async fn answer(&self, nth: usize) -> String {
+        let expression = format!("{ANSWERS}[{nth} - 1].querySelector('.text[data-rendered]').textContent");
+        let text = self.sees(&format!("answer {nth}"), &expression).await;
+        text.as_str().unwrap().trim().to_owned()
+    }
+
+    /// Waits until the `nth` answer, from 1, has these words.
+    pub async fn reads(&self, nth: usize, words: &str) {
+        let expression = format!("{ANSWERS}[{nth} - 1].textContent.includes({})", json!(words));
+        self.sees(&format!("{words:?} in answer {nth}"), &expression).await;
+    }
+
+    /// Waits until the `nth` answer, from 1, is told to have ended badly; what is said of that.
+    pub async fn bad_end(&self, nth: usize) -> String {
+        let expression = format!("{ANSWERS}[{nth} - 1].querySelector('.end').textContent");
+        let end = self.sees(&format!("the bad end of answer {nth}"), &expression).await;
+        end.as_str().unwrap().to_owned()
+    }
+
+    /// What is shown of an element.
     pub async fn text(&self, css: &str) -> String {
         self.find(css).await.text().await.unwrap()
     }
 
     /// How many there are.
-    pub async fn count(&self, css: &str) -> u64 {
+    pub async fn count(&self, css: &str) -> usize {
         let expression = format!("document.querySelectorAll({}).length", json!(css));
-        self.value(&expression).await.as_u64().unwrap()
+        let count = self.value(&expression).await.as_u64().unwrap();
+        usize::try_from(count).unwrap()
     }
 
-    /// Checks that the console holds no error but those with one of these words.
-    pub async fn assert_clean_console(&self, allowed: &[&str]) {
-        let faults: Vec<String> = self
-            .log("browser")
-            .await
-            .iter()
-            .filter(|entry| entry["level"] == "SEVERE")
-            .map(|entry| entry["message"].as_str().unwrap_or_default().to_owned())
-            .filter(|message| !allowed.iter().any(|words| message.contains(words)))
-            .collect();
-        assert!(
-            faults.is_empty(),
-            "errors in the console of {}:\n{}",
-            self.name,
-            faults.join("\n")
-        );
+    /// The thread that is shown.
+    pub async fn thread(&self) -> String {
+        let current = "document.querySelector('#threads [aria-current=true]').closest('li').dataset.thread";
+        self.sees("its thread", current).await.as_str().unwrap().to_owned()
     }
 
-    /// Checks that every request went to our own server.
-    pub async fn assert_own_origin_alone(&self) {
-        let own = [format!("http://{}/", self.server), format!("ws://{}/", self.server)];
-        // What has no host goes nowhere.
-        let local = ["data:", "blob:", "about:"];
-        for message in self.network().await {
-            let parameters = &message["params"];
-            let url = match message["method"].as_str() {
-                Some("Network.requestWillBeSent") => &parameters["request"]["url"],
-                Some("Network.webSocketCreated") => &parameters["url"],
-                _ => continue,
-            };
-            let url = url.as_str().unwrap();
-            let at_home =
-                own.iter().any(|origin| url.starts_with(origin)) || local.iter().any(|kind| url.starts_with(kind));
-            assert!(at_home, "{} asked for {url}", self.name);
+    /// Opens the pane with the events, where it is closed.
+    pub async fn open_timeline(&self) {
+        if self.value("document.getElementById('timeline').hidden").await == json!(true) {
+            self.click("#toggle-timeline").await;
         }
+        self.sees("the timeline", "!document.getElementById('timeline').hidden")
+            .await;
     }
 
-    /// What went over the network since this was last asked, as messages of the DevTools protocol.
-    pub async fn network(&self) -> Vec<Value> {
-        let entries = self.log("performance").await.into_iter();
-        entries
-            .map(|entry| {
-                let mut told: Value = serde_json::from_str(entry["message"].as_str().unwrap()).unwrap();
-                told["message"].take()
-            })
-            .collect()
+    /// Keeps each state that the page says from now on, until it is loaded anew.
+    pub async fn watch_states(&self) {
+        let watch = "const state = document.getElementById('state');
+            window.statesSeen = [];
+            new MutationObserver(() => window.statesSeen.push(state.dataset.state))
+                .observe(state, { attributes: true, attributeFilter: ['data-state'] });";
+        self.run(watch, Vec::new()).await;
     }
 
-    async fn log(&self, kind: &str) -> Vec<Value> {
-        let told = self.client.issue_cmd(Extension::log(kind)).await.unwrap();
-        told.as_array().unwrap().clone()
+    /// Waits until the page was without its connection and is live again, by itself.
+    pub async fn has_come_back(&self) {
+        let back = "window.statesSeen.includes('waiting') && window.statesSeen.at(-1) === 'live'";
+        self.sees("the connection come back", back).await;
     }
+}
 
-    /// Saves a picture and what the console holds beside it; says where.
-    pub async fn save(&self, path: &Path) -> String {
-        let (picture, console) = (path.with_extension("png"), path.with_extension("log"));
-        let shot = match self.client.screenshot().await {
-            Ok(shot) => shot,
-            Err(error) => return format!("it can't be pictured: {error}"),
-        };
-        fs::write(&picture, shot).unwrap();
-        let lines: Vec<String> = self.log("browser").await.iter().map(Value::to_string).collect();
-        fs::write(&console, lines.join("\n")).unwrap();
-        format!("{} and {}", picture.display(), console.display())
-    }
+fn is_truthy(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Bool(false)) && *value != json!(0) && *value != json!("")
 }

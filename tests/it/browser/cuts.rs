@@ -1,0 +1,149 @@
+//! What a page makes of being cut off: reloaded, without a server, without a network.
+
+use serde_json::{Value, json};
+
+use super::page::Page;
+use super::{Desk, SCRIPT, browse};
+use crate::server::House;
+
+#[tokio::test]
+async fn a_page_that_is_reloaded_in_mid_answer_has_the_whole_answer_once() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        page.say("tooled").await;
+        page.reads(1, "lorem ipsum lorem").await;
+        let thread = page.thread().await;
+        page.reload().await;
+        page.is_live().await;
+        let shown = page.answer(1).await;
+        assert_eq!(page.thread().await, thread);
+        assert_eq!([shown], answers_kept(desk, &page).await[..]);
+        assert_eq!(conversation(&page).await, (1, 1, 1));
+        page.sees(
+            "the card's status",
+            "document.querySelector('#messages details.tool[data-status=ok]')",
+        )
+        .await;
+        // And once it has ended.
+        page.reload().await;
+        page.answer(1).await;
+        assert_eq!(conversation(&page).await, (1, 1, 1));
+        page.say("and now?").await;
+        assert_eq!(page.answer(2).await, "You said: and now?");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_with_its_server_is_told_and_can_be_asked_for_again() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        page.say("linger").await;
+        page.reads(1, "Nearly").await;
+        page.watch_states().await;
+        desk.kill_server().await;
+        page.is("waiting").await;
+        // What is written in the meantime is sent later.
+        page.say("are you back?").await;
+        desk.start_server().await;
+        page.has_come_back().await;
+        let end = page.bad_end(1).await;
+        assert!(end.contains("the server went down during this run"), "{end}");
+        assert_eq!(page.answer(2).await, "You said: are you back?");
+        page.click("#messages .end button.retry").await;
+        assert_eq!(page.answer(3).await, "Nearly done.");
+        assert_eq!(conversation(&page).await, (3, 3, 0));
+        let kept = answers_kept(desk, &page).await;
+        assert_eq!(kept, ["Nearly", "You said: are you back?", "Nearly done."]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_in_good_order_ends_its_answers_first() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        page.say("linger").await;
+        page.reads(1, "Nearly").await;
+        page.watch_states().await;
+        desk.restart_server().await;
+        page.has_come_back().await;
+        assert_eq!(page.answer(1).await, "Nearly done.");
+        page.say("and now?").await;
+        assert_eq!(page.answer(2).await, "You said: and now?");
+        assert_eq!(conversation(&page).await, (2, 2, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_that_finds_its_server_away_says_so_and_connects_by_itself_later() {
+    browse(House::new(), async |desk| {
+        let page = desk.browser("ada").await;
+        // The page itself comes from the server: it was there for a moment.
+        desk.expect_console("/v1/tickets");
+        page.devtools("Network.enable", json!({})).await;
+        block(&page, &["*/v1/tickets*"]).await;
+        page.open("/").await;
+        page.is("waiting").await;
+        let told = page.text("#state").await;
+        assert!(told.contains("away"), "{told}");
+        block(&page, &[]).await;
+        page.is_live().await;
+        page.say("what is 2 + 3?").await;
+        assert_eq!(page.answer(1).await, "2 + 3 = 5.");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_without_a_network_waits_and_goes_on_where_it_was() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        page.say("linger").await;
+        page.reads(1, "Nearly").await;
+        page.watch_states().await;
+        desk.expect_console("ERR_INTERNET_DISCONNECTED");
+        offline(&page, true).await;
+        page.is("waiting").await;
+        offline(&page, false).await;
+        page.has_come_back().await;
+        assert_eq!(page.answer(1).await, "Nearly done.");
+        page.say("and now?").await;
+        assert_eq!(page.answer(2).await, "You said: and now?");
+        assert_eq!(conversation(&page).await, (2, 2, 0));
+    })
+    .await;
+}
+
+/// How many messages of the user, answers, and tool cards are shown.
+async fn conversation(page: &Page) -> (usize, usize, usize) {
+    let messages = |role| format!("#messages li.message[data-role={role}]");
+    (
+        page.count(&messages("user")).await,
+        page.count(&messages("assistant")).await,
+        page.count("#messages details.tool").await,
+    )
+}
+
+/// What the server has kept of the answers in the shown thread, in their order.
+async fn answers_kept(desk: &Desk, page: &Page) -> Vec<String> {
+    let path = format!("/v1/threads/{}/messages", page.thread().await);
+    let history = desk.server().ask(&page.user().await, "GET", &path, None).await.json();
+    let messages = history["messages"].as_array().unwrap().iter().rev();
+    messages
+        .filter(|message| message["role"] == "assistant")
+        .map(|message| message["content"].as_str().unwrap().trim().to_owned())
+        .collect()
+}
+
+/// Lets requests to these addresses fail, and no others.
+async fn block(page: &Page, addresses: &[&str]) {
+    page.devtools("Network.setBlockedURLs", json!({ "urls": addresses }))
+        .await;
+}
+
+async fn offline(page: &Page, is_offline: bool) -> Value {
+    let conditions = json!({ "offline": is_offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+    page.devtools("Network.emulateNetworkConditions", conditions).await
+}

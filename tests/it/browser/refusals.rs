@@ -1,0 +1,100 @@
+//! What the server or the page refuses, and how that is said.
+
+use serde_json::json;
+
+use super::{SCRIPT, browse};
+use crate::server::House;
+
+#[tokio::test]
+async fn a_refused_message_shows_the_servers_sentence_and_keeps_the_words() {
+    let house = House::playing(SCRIPT).set("limits.queued_per_thread=1");
+    browse(house, async |desk| {
+        let page = desk.visitor("ada").await;
+        page.say("hang").await;
+        page.reads(1, "This much was said").await;
+        page.say("the first that waits").await;
+        page.sees(
+            "the message that waits",
+            "document.querySelectorAll('#messages li[data-role=user]').length === 2",
+        )
+        .await;
+        page.say("one too many").await;
+        page.sees("a toast", "document.querySelector('#toasts .toast')").await;
+        let frames = page.frames().await;
+        let refusal = frames.iter().rfind(|frame| frame["type"] == "error").unwrap();
+        assert_eq!(refusal["payload"]["code"], "queue_full");
+        let sentence = refusal["payload"]["message"].as_str().unwrap();
+        let toast = page.text("#toasts .toast").await;
+        assert!(toast.contains(sentence), "{toast:?} for {sentence:?}");
+        let draft = page.value("document.getElementById('content').value").await;
+        let told = page.value("document.body.innerText").await.to_string();
+        assert!(
+            draft == "one too many" || told.contains("one too many"),
+            "the words that were refused are lost: {told}"
+        );
+        page.click("#toasts .toast button").await;
+        page.sees("no toast", "!document.querySelector('#toasts .toast')").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flood_of_messages_is_slowed_down_and_each_is_answered_once() {
+    let house = House::playing(SCRIPT)
+        .set("limits.messages_per_second=2")
+        .set("limits.message_burst=2");
+    browse(house, async |desk| {
+        let page = desk.visitor("ada").await;
+        for number in 1..=5 {
+            page.say(&format!("number {number}")).await;
+        }
+        for number in 1..=5 {
+            assert_eq!(page.answer(number).await, format!("You said: number {number}"));
+        }
+        assert_eq!(page.count("#messages li.message").await, 10);
+        let frames = page.frames().await;
+        let refused = frames.iter().any(|frame| frame["payload"]["code"] == "rate_limited");
+        assert!(refused, "no message was beyond the rate: this test tests nothing");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_refused_with_a_sentence_and_stays_in_the_field() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        let write = "const field = document.getElementById('content');
+            field.value = 'long words '.repeat(arguments[0]);
+            field.dispatchEvent(new InputEvent('input', { bubbles: true }));
+            field.focus();";
+        page.run(write, vec![json!(10_000)]).await;
+        page.click("#send").await;
+        page.sees("a toast", "document.querySelector('#toasts .toast')").await;
+        let toast = page.text("#toasts .toast").await;
+        assert!(toast.contains("64 KiB"), "{toast}");
+        let kept = page.value("document.getElementById('content').value.length").await;
+        assert_eq!(kept, json!(110_000), "the draft");
+        assert_eq!(page.count("#messages li.message").await, 0);
+        page.run(write, vec![json!(0)]).await;
+        page.say("a shorter one").await;
+        assert_eq!(page.answer(1).await, "You said: a shorter one");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_empty_message_is_not_sent_and_shift_with_enter_breaks_the_line() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        page.say("").await;
+        page.say("   ").await;
+        page.run("document.getElementById('content').value = ''", Vec::new())
+            .await;
+        page.write("one").await;
+        page.new_line().await;
+        page.say("two").await;
+        assert_eq!(page.answer(1).await, "You said: one\ntwo");
+        assert_eq!(page.count("#messages li.message").await, 2);
+    })
+    .await;
+}
