@@ -1,8 +1,9 @@
 //! What a page makes of being cut off: reloaded, without a server, without a network.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::page::Page;
+use super::wire::Wire;
 use super::{Desk, SCRIPT, browse};
 use crate::server::House;
 
@@ -50,7 +51,7 @@ async fn a_run_that_was_cut_with_its_server_is_told_and_can_be_asked_for_again()
         let end = page.bad_end(1).await;
         assert!(end.contains("the server went down during this run"), "{end}");
         assert_eq!(page.answer(2).await, "You said: are you back?");
-        page.click("#messages .end button.retry").await;
+        page.click("#messages li[data-role=assistant] button.retry").await;
         assert_eq!(page.answer(3).await, "Nearly done.");
         assert_eq!(conversation(&page).await, (3, 3, 0));
         let kept = answers_kept(desk, &page).await;
@@ -97,20 +98,32 @@ async fn a_page_that_finds_its_server_away_says_so_and_connects_by_itself_later(
 }
 
 #[tokio::test]
-async fn a_page_without_a_network_waits_and_goes_on_where_it_was() {
+async fn a_page_whose_line_is_cut_in_mid_answer_goes_on_where_it_was() {
     browse(House::playing(SCRIPT), async |desk| {
-        let page = desk.visitor("ada").await;
-        page.say("linger").await;
-        page.reads(1, "Nearly").await;
+        let wire = Wire::to(desk.server().address).await;
+        let page = desk.browser_of("ada", wire.address).await;
+        page.open("/").await;
+        page.is_live().await;
+        page.say("long").await;
+        page.reads(1, "lorem ipsum lorem").await;
         page.watch_states().await;
-        desk.expect_console("ERR_INTERNET_DISCONNECTED");
-        offline(&page, true).await;
+        desk.expect_console("net::ERR_");
+        desk.expect_console("WebSocket connection to");
+        for _ in 0..2 {
+            wire.cut();
+            page.is("waiting").await;
+            wire.mend();
+            page.has_come_back().await;
+        }
+        let shown = page.answer(1).await;
+        assert_eq!(shown, "lorem ipsum ".repeat(100).trim());
+        assert_eq!([shown], answers_kept(desk, &page).await[..]);
+        // What is written while the line is cut is sent once.
+        wire.cut();
         page.is("waiting").await;
-        offline(&page, false).await;
-        page.has_come_back().await;
-        assert_eq!(page.answer(1).await, "Nearly done.");
-        page.say("and now?").await;
-        assert_eq!(page.answer(2).await, "You said: and now?");
+        page.say("are you there?").await;
+        wire.mend();
+        assert_eq!(page.answer(2).await, "You said: are you there?");
         assert_eq!(conversation(&page).await, (2, 2, 0));
     })
     .await;
@@ -141,9 +154,4 @@ async fn answers_kept(desk: &Desk, page: &Page) -> Vec<String> {
 async fn block(page: &Page, addresses: &[&str]) {
     page.devtools("Network.setBlockedURLs", json!({ "urls": addresses }))
         .await;
-}
-
-async fn offline(page: &Page, is_offline: bool) -> Value {
-    let conditions = json!({ "offline": is_offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
-    page.devtools("Network.emulateNetworkConditions", conditions).await
 }

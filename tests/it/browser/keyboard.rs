@@ -14,6 +14,8 @@ const DELETE: &str = "#threads li:has([aria-current=true]) button.delete";
 async fn everything_can_be_done_with_the_keyboard() {
     browse(House::playing(SCRIPT), async |desk| {
         let page = desk.visitor("ada").await;
+        // Nothing moves, so that what is looked at stands still.
+        page.prefer("light").await;
         page.gets_focus("#content").await;
         page.type_text("sum").await;
         page.press(Key::Enter).await;

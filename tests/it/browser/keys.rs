@@ -13,6 +13,24 @@ const STATIONS: usize = 80;
 const FOCUS: &str = "(() => { const at = document.activeElement;
     return at.tagName.toLowerCase() + (at.id ? '#' + at.id : '') + (at.className ? '.' + at.className : ''); })()";
 
+/// Whether what has the focus, or what it stands in, looks otherwise than without it.
+const FOCUS_SHOWS: &str = "
+    const at = document.activeElement;
+    const parts = ['outline', 'boxShadow', 'border', 'background'];
+    const looks = () => {
+        let found = '';
+        for (let one = at; one && one !== document.body; one = one.parentElement) {
+            const style = getComputedStyle(one);
+            found += parts.map((part) => style[part]).join() + ';';
+        }
+        return found;
+    };
+    const focused = looks();
+    at.blur();
+    const plain = looks();
+    at.focus();
+    return focused !== plain;";
+
 impl Page {
     /// Presses a key, wherever the focus is.
     pub async fn press(&self, key: Key) {
@@ -55,13 +73,8 @@ impl Page {
             self.press(Key::Tab).await;
         }
         // Who can't see where the focus is can't use it.
-        let ring = "(() => { const style = getComputedStyle(document.activeElement);
-            return style.outlineStyle !== 'none' || style.boxShadow !== 'none' || style.borderStyle !== 'none'; })()";
-        assert_eq!(
-            self.value(ring).await,
-            json!(true),
-            "`{css}` does not show that it has the focus"
-        );
+        let shows = self.run(FOCUS_SHOWS, Vec::new()).await;
+        assert_eq!(shows, json!(true), "`{css}` does not show that it has the focus");
     }
 
     /// Whether this has the focus.

@@ -74,7 +74,7 @@ async fn what_a_model_writes_as_markup_does_nothing() {
         // What the user writes is no markup either.
         page.say("evil <img src=x onerror=\"window.hacked = 'mine'\"> <script>window.hacked = 'mine'</script>")
             .await;
-        page.reads(1, "picture.png").await;
+        page.reads(1, "a picture").await;
         assert_harmless(&page).await;
         page.answer(1).await;
         assert_harmless(&page).await;

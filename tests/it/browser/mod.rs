@@ -7,6 +7,7 @@ mod driver;
 mod evidence;
 mod keys;
 mod page;
+mod wire;
 
 mod axe;
 mod cuts;
@@ -22,6 +23,7 @@ mod timeline;
 
 use std::any::type_name;
 use std::fs;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 
@@ -77,9 +79,23 @@ impl Desk {
         page
     }
 
+    /// The same on a phone.
+    async fn phone(&mut self, name: &str) -> Page {
+        let page = self.browser(name).await;
+        page.be_a_phone().await;
+        page.open("/").await;
+        page.is_live().await;
+        page
+    }
+
     /// A browser that shows nothing yet.
     async fn browser(&mut self, name: &str) -> Page {
-        let page = Page::new(name, self.driver.browser().await, self.server().address);
+        self.browser_of(name, self.server().address).await
+    }
+
+    /// The same, for a server that answers at this address.
+    async fn browser_of(&mut self, name: &str, server: SocketAddr) -> Page {
+        let page = Page::new(name, self.driver.browser().await, server);
         self.pages.push(page.clone());
         page
     }

@@ -208,6 +208,14 @@ impl Page {
         self.sees("its thread", current).await.as_str().unwrap().to_owned()
     }
 
+    /// Shows another thread.
+    pub async fn go_to(&self, thread: &str) {
+        self.click(&format!("#threads li[data-thread=\"{thread}\"] button.thread"))
+            .await;
+        let current = "document.querySelector('#threads [aria-current=true]').closest('li').dataset.thread";
+        self.sees("the thread", &format!("{current} === '{thread}'")).await;
+    }
+
     /// Opens the pane with the events, where it is closed.
     pub async fn open_timeline(&self) {
         if self.value("document.getElementById('timeline').hidden").await == json!(true) {

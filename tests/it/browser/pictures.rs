@@ -14,7 +14,8 @@ async fn a_request_to_another_host_is_seen_and_goes_nowhere() {
         let page = desk.visitor("ada").await;
         let away = page.client.goto("http://example.org/").await;
         assert!(away.is_err_and(|error| error.to_string().contains("ERR_NAME_NOT_RESOLVED")));
-        assert_eq!(page.asked_elsewhere().await, ["http://example.org/"]);
+        let asked = page.asked_elsewhere().await;
+        assert!(asked.contains(&"http://example.org/".to_owned()), "{asked:?}");
         page.traffic.borrow_mut().clear();
     })
     .await;

@@ -95,7 +95,7 @@ async fn an_answer_that_breaks_off_says_why_and_can_be_asked_for_again() {
         page.say("break").await;
         let first = page.bad_end(1).await;
         page.reads(1, "This much was said").await;
-        page.click("#messages .end button.retry").await;
+        page.click("#messages li[data-role=assistant] button.retry").await;
         assert_eq!(page.bad_end(2).await, first);
         assert_eq!(page.count("#messages li.message[data-role=user]").await, 2);
     })

@@ -25,7 +25,7 @@ async fn threads_are_made_renamed_left_and_deleted_and_each_keeps_its_own_words(
         let pears = page.thread().await;
         assert_ne!(apples, pears);
 
-        page.click(&entry(&apples, "button.thread")).await;
+        page.go_to(&apples).await;
         assert_eq!(page.answer(1).await, "You said: apples");
         assert_eq!(page.thread().await, apples);
         let shown = page.text("#messages").await;
@@ -110,7 +110,7 @@ async fn a_run_in_a_thread_that_is_not_shown_is_marked_until_it_ends() {
         page.sees("no mark", &format!("!{marked}")).await;
         let shown = page.text("#messages").await;
         assert!(!shown.contains("Nearly"), "{shown}");
-        page.click(&entry(&first, "button.thread")).await;
+        page.go_to(&first).await;
         assert_eq!(page.answer(1).await, "Nearly done.");
         assert_eq!(page.count("#messages li.message").await, 2);
     })
