@@ -90,6 +90,22 @@ async fn the_page_is_dark_where_its_reader_wants_it_dark() {
     .await;
 }
 
+#[tokio::test]
+async fn whoever_wants_no_motion_gets_none() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        page.prefer("light").await;
+        page.say("hang").await;
+        page.reads(1, "This much was said").await;
+        page.sees("the mark", "document.querySelector('#threads li[data-running]')")
+            .await;
+        let moving = "document.getAnimations().map(({ animationName, effect }) =>
+            `${animationName} of ${effect.target.className} ${effect.pseudoElement ?? ''}`)";
+        assert_eq!(page.value(moving).await, json!([]));
+    })
+    .await;
+}
+
 impl Page {
     /// Takes on a phone's screen, with touch.
     pub async fn be_a_phone(&self) {
@@ -108,7 +124,7 @@ impl Page {
         self.devtools("Emulation.setEmulatedMedia", features).await;
         let settled = format!(
             "matchMedia('(prefers-color-scheme: {scheme})').matches
-             && document.getAnimations().every(one => one.playState !== 'running')"
+             && document.getAnimations().every(one => one.effect.getComputedTiming().endTime === Infinity)"
         );
         self.sees(scheme, &settled).await;
     }

@@ -96,8 +96,8 @@ async fn what_a_model_writes_as_markup_does_nothing() {
         page.is_live().await;
         page.answer(1).await;
         assert_harmless(&page).await;
-        let name = page.text("#threads [aria-current=true]").await;
-        assert!(name.contains("evil"), "{name}");
+        let name = "document.querySelector('#threads [aria-current=true]').innerText.includes('evil <img')";
+        page.sees("the thread's name as it is", name).await;
     })
     .await;
 }
