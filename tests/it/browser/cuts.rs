@@ -14,10 +14,12 @@ async fn a_page_that_is_reloaded_in_mid_answer_has_the_whole_answer_once() {
         page.say("tooled").await;
         page.reads(1, "lorem ipsum lorem").await;
         let thread = page.thread().await;
+        page.write("half a sentence").await;
         page.reload().await;
         page.is_live().await;
         let shown = page.answer(1).await;
         assert_eq!(page.thread().await, thread);
+        assert_eq!(page.draft().await, "half a sentence");
         assert_eq!([shown], answers_kept(desk, &page).await[..]);
         assert_eq!(conversation(&page).await, (1, 1, 1));
         page.sees(
@@ -29,8 +31,9 @@ async fn a_page_that_is_reloaded_in_mid_answer_has_the_whole_answer_once() {
         page.reload().await;
         page.answer(1).await;
         assert_eq!(conversation(&page).await, (1, 1, 1));
-        page.say("and now?").await;
-        assert_eq!(page.answer(2).await, "You said: and now?");
+        page.say(" and the rest").await;
+        assert_eq!(page.answer(2).await, "You said: half a sentence and the rest");
+        assert_eq!(page.draft().await, "");
     })
     .await;
 }
@@ -93,6 +96,29 @@ async fn a_page_that_finds_its_server_away_says_so_and_connects_by_itself_later(
         page.is_live().await;
         page.say("what is 2 + 3?").await;
         assert_eq!(page.answer(1).await, "2 + 3 = 5.");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_whose_server_has_lost_everything_begins_anew() {
+    browse(House::playing(SCRIPT).set("journal.kind=memory"), async |desk| {
+        let page = desk.visitor("ada").await;
+        page.say("hello").await;
+        page.answer(1).await;
+        page.watch_states().await;
+        desk.kill_server().await;
+        page.is("waiting").await;
+        desk.start_server().await;
+        page.has_come_back().await;
+        page.sees(
+            "an empty conversation",
+            "!document.querySelector('#messages li.message')",
+        )
+        .await;
+        page.say("who are you?").await;
+        assert_eq!(page.answer(1).await, "You said: who are you?");
+        assert_eq!(conversation(&page).await, (1, 1, 0));
     })
     .await;
 }

@@ -16,6 +16,7 @@ mod looks;
 mod markdown;
 mod pictures;
 mod refusals;
+mod sign_in;
 mod tabs;
 mod talk;
 mod threads;

@@ -170,6 +170,12 @@ impl Page {
         self.find("#content").await.send_keys(text).await.unwrap();
     }
 
+    /// What is written and not sent.
+    pub async fn draft(&self) -> String {
+        let draft = self.value("document.getElementById('content').value").await;
+        draft.as_str().unwrap().to_owned()
+    }
+
     /// Waits until the `nth` answer, from 1, is whole; its text.
     pub async fn answer(&self, nth: usize) -> String {
         let expression = format!("{ANSWERS}[{nth} - 1].querySelector('.text[data-rendered]').textContent");

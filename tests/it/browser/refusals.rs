@@ -6,7 +6,7 @@ use super::{SCRIPT, browse};
 use crate::server::House;
 
 #[tokio::test]
-async fn a_refused_message_shows_the_servers_sentence_and_keeps_the_words() {
+async fn a_refused_message_shows_the_servers_sentence_and_can_be_sent_again() {
     let house = House::playing(SCRIPT).set("limits.queued_per_thread=1");
     browse(house, async |desk| {
         let page = desk.visitor("ada").await;
@@ -26,14 +26,19 @@ async fn a_refused_message_shows_the_servers_sentence_and_keeps_the_words() {
         let sentence = refusal["payload"]["message"].as_str().unwrap();
         let toast = page.text("#toasts .toast").await;
         assert!(toast.contains(sentence), "{toast:?} for {sentence:?}");
-        let draft = page.value("document.getElementById('content').value").await;
-        let told = page.value("document.body.innerText").await.to_string();
-        assert!(
-            draft == "one too many" || told.contains("one too many"),
-            "the words that were refused are lost: {told}"
-        );
         page.click("#toasts .toast button").await;
         page.sees("no toast", "!document.querySelector('#toasts .toast')").await;
+        // The words stand where they were said, and are sent once more when asked to.
+        page.click("#stop").await;
+        page.bad_end(1).await;
+        page.click("#messages li[data-role=user] button.retry").await;
+        let answered = "document.getElementById('messages').textContent.includes('You said: one too many')";
+        page.sees("the answer", answered).await;
+        let said = "[...document.querySelectorAll('#messages li[data-role=user] .text')].map((said) => said.innerText)";
+        assert_eq!(
+            page.value(said).await,
+            json!(["hang", "the first that waits", "one too many"])
+        );
     })
     .await;
 }

@@ -63,7 +63,23 @@ async fn a_tab_goes_on_in_its_own_session_after_a_reload_and_another_tab_has_ano
         page.second_tab().await;
         page.open("/").await;
         page.is_live().await;
-        assert_ne!(page.sees("its session", session).await, first);
+        let second = page.sees("its session", session).await;
+        assert_ne!(second, first);
+        // A tab that is opened by a page begins with a copy of that page's storage.
+        let before = page.client.windows().await.unwrap();
+        page.run("window.open('/')", Vec::new()).await;
+        let now = page.client.windows().await.unwrap();
+        let copy = now.iter().find(|tab| !before.contains(tab)).unwrap();
+        page.look_at(copy).await;
+        page.is_live().await;
+        page.sees(
+            "a session of its own",
+            &format!("![{first}, {second}].includes({session})"),
+        )
+        .await;
+        page.look_at(&before[1]).await;
+        page.is_live().await;
+        assert_eq!(page.sees("its session", session).await, second);
     })
     .await;
 }

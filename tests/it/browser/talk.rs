@@ -64,6 +64,69 @@ async fn a_stopped_answer_keeps_what_was_said_and_the_next_message_is_answered()
 }
 
 #[tokio::test]
+async fn messages_that_wait_are_answered_in_their_order_or_stopped_with_the_run_before_them() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        for said in ["linger", "second", "third"] {
+            page.say(said).await;
+        }
+        for (place, answer) in ["Nearly done.", "You said: second", "You said: third"]
+            .iter()
+            .enumerate()
+        {
+            assert_eq!(page.answer(place + 1).await, *answer);
+        }
+        page.say("hang").await;
+        page.reads(4, "This much was said").await;
+        page.say("fifth").await;
+        page.sees(
+            "the message that waits",
+            "document.querySelectorAll('#messages li[data-role=user]').length === 5",
+        )
+        .await;
+        page.sees(
+            "that it was taken",
+            "document.querySelector('#messages li[data-role=user]:last-child').dataset.run",
+        )
+        .await;
+        page.click("#stop").await;
+        for place in [4, 5] {
+            let end = page.bad_end(place).await;
+            assert!(end.to_lowercase().contains("stopped"), "{end}");
+        }
+        let order = "[...document.querySelectorAll('#messages li.message')].map(({ dataset }) => dataset.role).join()";
+        assert_eq!(page.value(order).await, ["user,assistant"; 5].join(","));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_is_followed_but_whoever_reads_further_up_is_not_pulled_down() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        for answered in 1..=3 {
+            page.say("markdown").await;
+            page.answer(answered).await;
+        }
+        let scroll = "document.getElementById('scroll')";
+        let from_end = format!("{scroll}.scrollHeight - {scroll}.scrollTop - {scroll}.clientHeight");
+        page.sees("the end", &format!("{from_end} < 5 && {scroll}.scrollTop > 200"))
+            .await;
+        page.say("long").await;
+        page.reads(4, "lorem ipsum").await;
+        page.sees("the end", &format!("{from_end} < 5")).await;
+        page.run(&format!("{scroll}.scrollTop = 0"), Vec::new()).await;
+        page.answer(4).await;
+        assert_eq!(page.value(&format!("{scroll}.scrollTop")).await, json!(0));
+        // Whoever writes wants to see the answer.
+        page.say("and now?").await;
+        page.answer(5).await;
+        page.sees("the end", &format!("{from_end} < 5")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_tool_call_is_a_card_with_its_arguments_result_status_and_time() {
     browse(House::playing(SCRIPT), async |desk| {
         let page = desk.visitor("ada").await;
