@@ -20,7 +20,11 @@ const ACTIVE = new Set(["running", "waiting", "cancelling"]);
 
 const runs = new Runs();
 const link = new Link({ onFrame: take, onState: showState, onSignIn: signIn });
-const conversation = new Conversation(runs, { onRetry: again, onEarlier: (before) => loadHistory(before) });
+const conversation = new Conversation(runs, {
+  onRetry: again,
+  onEarlier: (before) => loadHistory(before),
+  onTooLong: () => loadHistory(),
+});
 const threads = new Threads({
   onOpen: (thread_id) => ask("switch_thread", { thread_id }),
   onCreate: () => ask("create_thread", {}),
