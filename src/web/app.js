@@ -242,16 +242,16 @@ function showState(state, text) {
 }
 
 function signIn(why) {
-  showState("stopped", "signed out");
+  if (!link.isLive) showState("stopped", "signed out");
   const dialog = byId("sign-in");
   if (dialog.open) return;
-  byId("sign-in-text").title = why;
+  byId("sign-in-why").textContent = sentence(why);
   byId("token").value = "";
   dialog.onclose = () => {
     if (!byId("token").value) return;
     door.signIn(byId("token").value);
     byId("token").value = "";
-    link.connect();
+    link.signedIn();
   };
   dialog.showModal();
 }
