@@ -145,3 +145,18 @@ fn switching_protocols(key: &AcceptKey, headers: &[(&str, &[u8])]) -> Vec<u8> {
     answer.extend_from_slice(b"\r\n");
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_101_holds_what_it_is_given_but_no_line_break() {
+        let key = AcceptKey(hash_key(b"dGhlIHNhbXBsZSBub25jZQ=="));
+        let answer = switching_protocols(&key, &[("x-good", b"1"), ("x-bad", b"1\r\nx-smuggled: 1")]);
+        // The key of RFC 6455, section 1.3.
+        let expected = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+                        sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nx-good: 1\r\n\r\n";
+        assert_eq!(String::from_utf8(answer).unwrap(), expected);
+    }
+}

@@ -151,3 +151,55 @@ impl Report for Uplink {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use actix::{ActorContext as _, Context, Message};
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn what_a_full_mailbox_refuses_comes_later_and_nothing_comes_to_who_is_gone() {
+        let counted = Rc::new(Cell::new(0));
+        let counter = Counter(Rc::clone(&counted)).start();
+        let (mut taken, mut waiting) = (0, None);
+        while waiting.is_none() {
+            match deliver(&counter, Count { is_last: false }) {
+                Delivery::Taken => taken += 1,
+                Delivery::Full(sending) => waiting = Some(sending),
+                Delivery::Gone => panic!("it still counts"),
+            }
+        }
+        assert_eq!(counted.get(), 0, "nothing was handled so far");
+        waiting.unwrap().await;
+        assert_eq!(counted.get(), taken + 1);
+        counter.send(Count { is_last: true }).await.unwrap();
+        assert!(matches!(deliver(&counter, Count { is_last: false }), Delivery::Gone));
+    }
+
+    struct Counter(Rc<Cell<usize>>);
+
+    impl Actor for Counter {
+        type Context = Context<Self>;
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Count {
+        is_last: bool,
+    }
+
+    impl Handler<Count> for Counter {
+        type Result = ();
+
+        fn handle(&mut self, Count { is_last }: Count, context: &mut Context<Self>) {
+            self.0.set(self.0.get() + 1);
+            if is_last {
+                context.terminate();
+            }
+        }
+    }
+}
