@@ -108,7 +108,10 @@ impl Report for Line {
 async fn welcome(limits: SocketLimits, request: Request, mut arrival: Arrival) -> anyhow::Result<()> {
     let key = match handshake::verify(request.head()) {
         Ok(key) => key,
-        Err(problem) => return Ok(arrival.refuse(&problem, RequestId::mint()).await),
+        Err(problem) => {
+            arrival.refuse(&problem, RequestId::mint()).await;
+            return Ok(());
+        }
     };
     anyhow::ensure!(arrival.accept(&key, &[]).await, "the client is gone");
     let (stream, leftover) = arrival.into_raw()?;

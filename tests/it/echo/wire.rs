@@ -59,7 +59,11 @@ pub fn masked((first, payload): &Frame) -> Vec<u8> {
         }
     }
     bytes.extend(MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    let begin = bytes.len();
+    bytes.extend(payload);
+    for (at, byte) in bytes[begin..].iter_mut().enumerate() {
+        *byte ^= MASK[at % 4];
+    }
     bytes
 }
 
