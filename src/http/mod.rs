@@ -17,6 +17,7 @@ pub mod auth;
 pub mod doorkeeper;
 pub mod error;
 pub mod frame_guard;
+pub mod handshake;
 pub mod socket;
 
 mod catalogue;

@@ -219,7 +219,7 @@ fn client(address: &str) -> Command {
 }
 
 /// An example, as `cargo test` builds it beside this test; built here where `cargo test --test it` did not.
-fn example(name: &str) -> Command {
+pub fn example(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let target = tests.parent().and_then(Path::parent).unwrap();
     let built = target.join("examples").join(name);
