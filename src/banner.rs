@@ -10,6 +10,9 @@ use crate::config::{AuthMode, Config, JournalKind, KeyAlgorithm};
 use crate::paint::Paint;
 use crate::telemetry::escaped;
 
+/// The server that `sessile chat` talks to where it is not told of another.
+const CHAT_KNOWS: &str = "http://127.0.0.1:8080";
+
 /// What there is to tell.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
@@ -79,9 +82,13 @@ fn users(config: &Config) -> String {
 }
 
 fn chat(config: &Config, page: &str) -> String {
+    let client = match page {
+        CHAT_KNOWS => "sessile chat".to_owned(),
+        elsewhere => format!("sessile chat --url {elsewhere}"),
+    };
     match config.auth.mode {
-        AuthMode::Guest => format!("open {page}, or run `sessile chat` in another terminal"),
-        AuthMode::Jwt => format!("open {page}, or run `sessile chat --token TOKEN` in another terminal"),
+        AuthMode::Guest => format!("open {page}, or run `{client}` in another terminal"),
+        AuthMode::Jwt => format!("put a token into SESSILE_TOKEN and run `{client}` in another terminal"),
     }
 }
 
@@ -157,7 +164,7 @@ sessile listens on http://127.0.0.1:8080
     fn a_server_of_tokens_tells_how_to_get_one_and_shows_no_secret() {
         let told = told("127.0.0.1:8080", &JWT, Paint::Plain);
         assert!(told.contains("sessile token --user NAME"), "{told}");
-        assert!(told.contains("sessile chat --token TOKEN"), "{told}");
+        assert!(told.contains("SESSILE_TOKEN"), "{told}");
         assert!(!told.contains("thirty-two"), "{told}");
         let foreign = [
             &JWT[..3],
@@ -173,11 +180,17 @@ sessile listens on http://127.0.0.1:8080
 
     #[test]
     fn the_page_is_where_a_browser_can_go() {
-        let open = [&JWT[..], &[("server.allow_plain_text", "true")]].concat();
-        assert!(told("0.0.0.0:80", &open, Paint::Plain).contains("open http://127.0.0.1:80,"));
-        assert!(told("[::]:80", &open, Paint::Plain).contains("open http://[::1]:80,"));
         let public = [("server.public_url", "https://chat.example.org")];
-        assert!(told("127.0.0.1:80", &public, Paint::Plain).contains("open https://chat.example.org,"));
+        for (address, settings, page) in [
+            ("127.0.0.1:9000", &[][..], "http://127.0.0.1:9000"),
+            ("0.0.0.0:80", &[], "http://127.0.0.1:80"),
+            ("[::]:80", &[], "http://[::1]:80"),
+            ("127.0.0.1:8080", &public, "https://chat.example.org"),
+        ] {
+            let told = told(address, settings, Paint::Plain);
+            let expected = format!("open {page}, or run `sessile chat --url {page}` in");
+            assert!(told.contains(&expected), "{told}");
+        }
     }
 
     #[test]

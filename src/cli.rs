@@ -216,6 +216,49 @@ mod tests {
     }
 
     #[test]
+    fn every_command_shows_examples_that_can_be_given() {
+        let mut waiting = vec![<Cli as CommandFactory>::command()];
+        let mut given = 0;
+        while let Some(mut command) = waiting.pop() {
+            waiting.extend(command.get_subcommands().filter(|of| of.get_name() != "help").cloned());
+            let help = command.render_long_help().to_string();
+            let examples = help.lines().filter_map(|line| line.strip_prefix("  sessile"));
+            let mut count = 0;
+            for example in examples {
+                // What follows two spaces explains; what follows `>` is the shell's; the chat is told of elsewhere.
+                let line = example.split("  ").next().unwrap_or_default();
+                let line = format!("sessile{}", line.split(" > ").next().unwrap_or_default());
+                assert!(line.starts_with("sessile chat") || read(&line).is_ok(), "{line}");
+                count += 1;
+            }
+            assert!(
+                count > 0 || command.get_name() == "completions",
+                "{}: {help}",
+                command.get_name()
+            );
+            given += count;
+        }
+        assert!(given > 20, "{given}");
+    }
+
+    #[test]
+    fn the_help_fits_a_terminal_of_a_hundred_columns_where_lines_end_by_hand() {
+        for text in [
+            help::ABOUT,
+            help::SHORT,
+            help::LONG,
+            help::SERVE,
+            help::TOKEN,
+            help::CONFIG,
+        ] {
+            assert!(text.lines().all(|line| line.len() <= 104), "{text}");
+        }
+        for text in [help::SHOW, help::CHECK, help::COMPLETIONS] {
+            assert!(text.lines().all(|line| line.len() <= 104), "{text}");
+        }
+    }
+
+    #[test]
     fn the_help_names_each_flag_and_an_example() {
         let help = <Cli as CommandFactory>::command().render_long_help().to_string();
         for word in [
@@ -224,9 +267,13 @@ mod tests {
             "--journal",
             "--set",
             "--config",
-            "token",
+            "--web-dir",
+            "completions",
             "SESSILE__SECTION__KEY",
             "sessile token --user",
+            "NO_COLOR",
+            "./data",
+            "\n  70 ",
         ] {
             assert!(help.contains(word), "{word} is missing in {help}");
         }

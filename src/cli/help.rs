@@ -30,16 +30,17 @@ Examples:
   sessile config check --config sessile.toml        whether the server would start with this file
   sessile token --user alice --config sessile.toml  a token for trying out
 
-Settings:
-  They are laid over each other, each over the one before: the defaults, the file of --config, the
-  environment, the flags. An unknown key is refused. `sessile config show` prints every key;
-  config/default.toml explains each.
+Where settings come from:
+  Layers, each over the one before: the defaults, the file of --config, the environment, the flags.
+  An unknown key is refused. `sessile config show` prints every key; config/default.toml explains
+  each.
 
 Environment:
   SESSILE__SECTION__KEY   sets section.key, with two underscores where the key has its dot:
                             SESSILE__LIMITS__RUN_TIME=2m
                             SESSILE__SERVER__LISTEN=127.0.0.1:9000
   SESSILE__DATA_DIR       sets data_dir, the one key without a section
+  SESSILE_TOKEN           the token that `sessile chat` shows to a server that wants one
   NO_COLOR                where it is not empty, nothing is coloured, bold or dim
 
 Files:
