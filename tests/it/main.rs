@@ -7,6 +7,7 @@
 
 mod architecture;
 mod crash;
+mod custom;
 mod echo;
 mod examples;
 mod interleavings;
