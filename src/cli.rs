@@ -1,25 +1,27 @@
 //! The command line. It only reads: the flags become the topmost layer of the configuration.
+//!
+//! One file for each command beside `serve`; what `--help` teaches stands in `help`.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use secrecy::SecretString;
-use sessile_actors::ids::UserId;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::config::{Config, Flag, JournalKind, Sources};
-use crate::http::auth::jwt;
+use crate::config::{Flag, JournalKind, Sources};
 
-/// An actor runtime in which every user session is an actor.
+pub mod completions;
+pub mod config;
+mod help;
+pub mod token;
+
+pub use completions::CompletionsArgs;
+pub use config::ConfigCommand;
+pub use token::TokenArgs;
+
+/// A server for chat agents in which every user session is an actor
 #[derive(Debug, Parser)]
 #[command(name = "sessile", version, args_conflicts_with_subcommands = true)]
-#[command(
-    after_help = "Settings are laid over each other: defaults, --config, SESSILE__SECTION__KEY in the environment, flags. \
-    config/default.toml explains each key.\n\n\
-    Examples:\n  sessile\n  sessile --listen 127.0.0.1:9000 --journal memory\n  sessile --set limits.run_time=2m\n  \
-    sessile --config config/production.toml\n  sessile token --user alice --config sessile.toml"
-)]
+#[command(long_about = help::ABOUT, after_help = help::SHORT, after_long_help = help::LONG)]
 pub struct Cli {
     #[command(flatten)]
     serve: ServeArgs,
@@ -31,23 +33,35 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve sessions until stopped; what `sessile` alone does
+    #[command(after_help = help::SERVE)]
     Serve(ServeArgs),
     /// Print a token for trying out, signed with the configured HS256 key
+    #[command(after_help = help::TOKEN)]
     Token(TokenArgs),
+    /// Show or check the configuration that the server would use
+    #[command(subcommand, after_help = help::CONFIG)]
+    Config(ConfigCommand),
+    /// Print what makes a shell complete this command line
+    #[command(after_help = help::COMPLETIONS)]
+    Completions(CompletionsArgs),
 }
 
 /// How to serve.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Server")]
 pub struct ServeArgs {
     /// Address and port to listen on, such as 127.0.0.1:8080 [key: server.listen]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
     /// Directory for everything that outlives the process [key: data_dir]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data: Option<String>,
     /// Where events are kept [key: journal.kind]
     #[arg(long, value_name = "KIND", value_enum)]
     pub journal: Option<JournalKind>,
+    /// Directory of a page to serve instead of the one that is built in [key: server.web_dir]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub web_dir: Option<String>,
     /// Where other settings come from.
     #[command(flatten)]
     pub settings: SettingsArgs,
@@ -55,27 +69,14 @@ pub struct ServeArgs {
 
 /// Where settings come from, for every command.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings")]
 pub struct SettingsArgs {
     /// TOML file with settings that differ from the defaults
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// Set one key, such as limits.run_time=2m; may be repeated, the last one wins
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub set: Vec<(String, String)>,
-}
-
-/// Which token to print.
-#[derive(Debug, Clone, Args)]
-pub struct TokenArgs {
-    /// The user that the token names: its `sub`
-    #[arg(long, value_name = "NAME")]
-    pub user: String,
-    /// How long it is valid
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
-    pub ttl: Duration,
-    /// Where settings come from.
-    #[command(flatten)]
-    pub settings: SettingsArgs,
 }
 
 /// Reads the command line of this process; prints help or an error and exits where that is what was asked for.
@@ -101,6 +102,7 @@ pub fn sources(args: &ServeArgs) -> Sources {
         ("--listen", "server.listen", args.listen.clone()),
         ("--data", "data_dir", args.data.clone()),
         ("--journal", "journal.kind", journal),
+        ("--web-dir", "server.web_dir", args.web_dir.clone()),
     ];
     let mut sources = settings(&args.settings);
     let named = named.into_iter().filter_map(|(name, key, value)| {
@@ -131,14 +133,16 @@ pub fn settings(args: &SettingsArgs) -> Sources {
     }
 }
 
-/// Makes the token that `sessile token` prints.
+/// Prints what a command answers. A reader who has read enough, such as `head`, is no failure.
 ///
 /// # Errors
-/// The configuration doesn't load, the name is no user id, or there is no HS256 key: each says what to do.
-pub fn token(args: &TokenArgs) -> anyhow::Result<SecretString> {
-    let config = Config::load(&settings(&args.settings))?;
-    let user = UserId::parse(&args.user).context("--user can't be a user: choose another name")?;
-    Ok(jwt::mint(&config.auth, &user, args.ttl)?)
+/// What the operating system said.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {
@@ -150,8 +154,9 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use clap::CommandFactory;
-    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -205,38 +210,52 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_printed_where_there_is_a_key_and_else_the_way_to_one() {
-        let keys = "[{algorithm=\"HS256\",secret=\"0123456789abcdef0123456789abcdef\"}]";
-        let configured = [
-            ("auth.mode", "jwt"),
-            ("auth.issuer", "i"),
-            ("auth.audience", "a"),
-            ("auth.keys", keys),
-        ];
-        let set = configured
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .to_vec();
-        let settings = SettingsArgs { config: None, set };
-        let mut args = TokenArgs {
-            user: "alice".into(),
-            ttl: Duration::from_secs(60),
-            settings,
-        };
-        assert_eq!(token(&args).unwrap().expose_secret().split('.').count(), 3);
-        args.user.clear();
-        assert!(token(&args).unwrap_err().to_string().contains("--user"));
-        let bare = TokenArgs {
-            user: "alice".into(),
-            settings: SettingsArgs::default(),
-            ..args
-        };
-        assert!(token(&bare).unwrap_err().to_string().contains("secret_file"));
-    }
-
-    #[test]
     fn a_setting_without_a_value_is_refused_with_the_form_to_write() {
         let refused = read("sessile --set limits.run_time").unwrap_err().to_string();
         assert!(refused.contains("KEY=VALUE"), "{refused}");
+    }
+
+    #[test]
+    fn every_command_shows_examples_that_can_be_given() {
+        let mut waiting = vec![<Cli as CommandFactory>::command()];
+        let mut given = 0;
+        while let Some(mut command) = waiting.pop() {
+            waiting.extend(command.get_subcommands().filter(|of| of.get_name() != "help").cloned());
+            let help = command.render_long_help().to_string();
+            let examples = help.lines().filter_map(|line| line.strip_prefix("  sessile"));
+            let mut count = 0;
+            for example in examples {
+                // What follows two spaces explains; what follows `>` is the shell's; the chat is told of elsewhere.
+                let line = example.split("  ").next().unwrap_or_default();
+                let line = format!("sessile{}", line.split(" > ").next().unwrap_or_default());
+                assert!(line.starts_with("sessile chat") || read(&line).is_ok(), "{line}");
+                count += 1;
+            }
+            assert!(
+                count > 0 || command.get_name() == "completions",
+                "{}: {help}",
+                command.get_name()
+            );
+            given += count;
+        }
+        assert!(given > 20, "{given}");
+    }
+
+    #[test]
+    fn the_help_fits_a_terminal_of_a_hundred_columns_where_lines_end_by_hand() {
+        for text in [
+            help::ABOUT,
+            help::SHORT,
+            help::LONG,
+            help::SERVE,
+            help::TOKEN,
+            help::CONFIG,
+        ] {
+            assert!(text.lines().all(|line| line.len() <= 104), "{text}");
+        }
+        for text in [help::SHOW, help::CHECK, help::COMPLETIONS] {
+            assert!(text.lines().all(|line| line.len() <= 104), "{text}");
+        }
     }
 
     #[test]
@@ -248,9 +267,13 @@ mod tests {
             "--journal",
             "--set",
             "--config",
-            "token",
+            "--web-dir",
+            "completions",
             "SESSILE__SECTION__KEY",
             "sessile token --user",
+            "NO_COLOR",
+            "./data",
+            "\n  70 ",
         ] {
             assert!(help.contains(word), "{word} is missing in {help}");
         }

@@ -14,11 +14,14 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use sessile_actors::limits::Limits;
 
+mod effective;
 mod error;
+mod kind;
 mod layers;
 mod text;
 mod validate;
 
+pub use effective::Effective;
 pub use error::ConfigError;
 
 /// Where the settings come from, lowest layer first. The defaults lie below all of them.
@@ -30,6 +33,26 @@ pub struct Sources {
     pub env: Vec<(OsString, OsString)>,
     /// The flags, in the order in which they were given: the last one wins.
     pub flags: Vec<Flag>,
+}
+
+impl Sources {
+    /// Says which layers there are, for people: "the defaults, the file sessile.toml, 1 environment variable, 2 flags".
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let ours = |(name, _): &&(OsString, OsString)| name.to_string_lossy().starts_with(layers::ENV_PREFIX);
+        let many = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            _ => Some(format!("{count} {what}s")),
+        };
+        let parts = [
+            Some(layers::DEFAULTS_NAME.to_owned()),
+            self.file.as_ref().map(|file| format!("the file {}", file.display())),
+            many(self.env.iter().filter(ours).count(), "environment variable"),
+            many(self.flags.len(), "flag"),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// One setting of the command line.
@@ -89,6 +112,9 @@ pub struct Server {
     /// How long a client may take to send the head of a request.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
+    /// The directory of the page to serve; none: the page that is built in.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub web_dir: Option<PathBuf>,
 }
 
 /// The event journal.
@@ -222,10 +248,25 @@ impl Config {
     /// # Errors
     /// Each [`ConfigError`] names the layer and the key, and says what to set instead.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let layers = layers::gather(sources)?;
-        let config = layers.merge()?;
-        validate::check(&config, &layers)?;
-        Ok(config)
+        let loaded = Self::load_with_origins(sources);
+        loaded.map(|(config, _)| config).map_err(|mut faults| faults.remove(0))
+    }
+
+    /// The same, with every key's value and where it came from.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order in which it was found: at least one.
+    pub fn load_with_origins(sources: &Sources) -> Result<(Self, Vec<Effective>), Vec<ConfigError>> {
+        let mut faults = Vec::new();
+        let mut layers = layers::gather(sources, &mut faults);
+        let config = layers.merge(&mut faults);
+        if let Some(config) = &config {
+            validate::check(config, &layers, &mut faults);
+        }
+        match config {
+            Some(config) if faults.is_empty() => Ok((config, effective::list(&layers))),
+            _ => Err(faults),
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The Sessile server: the edges around the runtime in `sessile-actors`. No session logic lives here.
 
 pub mod agents;
+mod banner;
 pub mod cli;
 pub mod config;
 pub mod http;
 pub mod models;
+mod paint;
 mod private_file;
 pub mod server;
 pub mod store;

@@ -1,9 +1,10 @@
 //! The `sessile` command.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use secrecy::ExposeSecret;
-use sessile::cli::{self, Command, ServeArgs};
+use sessile::cli::{self, Command, ConfigCommand, ServeArgs};
 use sessile::config::Config;
 use sessile::{server, telemetry};
 
@@ -12,21 +13,42 @@ use sessile::{server, telemetry};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let done = match cli::parse().command() {
-        Command::Serve(args) => serve(&args),
-        Command::Token(args) => cli::token(&args).map(|token| {
-            println!("{}", token.expose_secret());
-            ExitCode::SUCCESS
-        }),
-    };
-    done.unwrap_or_else(|fault| {
-        eprintln!("sessile: {fault:#}");
-        ExitCode::FAILURE
-    })
+    match cli::parse().command() {
+        Command::Serve(args) => serve(&args).unwrap_or_else(|fault| refuse([fault])),
+        Command::Token(args) => match cli::token::token(&args) {
+            Ok(token) => print(&format!("{}\n", token.expose_secret())),
+            Err(fault) => refuse([fault]),
+        },
+        Command::Config(ConfigCommand::Show(args)) => match cli::config::show(&args) {
+            Ok(shown) => print(&shown),
+            Err(faults) => refuse(faults.into_iter().map(anyhow::Error::from)),
+        },
+        Command::Config(ConfigCommand::Check(args)) => match cli::config::check(&args) {
+            Ok(said) => print(&said),
+            Err(faults) => refuse(faults),
+        },
+        Command::Completions(args) => print(&cli::completions::completions(&args)),
+    }
 }
 
 fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&cli::sources(args))?;
+    let sources = cli::sources(args);
+    let config = Config::load(&sources)?;
     telemetry::init(&config.log)?;
-    server::run(&config)
+    server::run(&config, &sources.summary())
+}
+
+fn print(text: &str) -> ExitCode {
+    match cli::print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => refuse([fault]),
+    }
+}
+
+/// Says why not, a line for each reason; the alternate form of an error has its causes in it.
+fn refuse(faults: impl IntoIterator<Item = impl Display>) -> ExitCode {
+    for fault in faults {
+        eprintln!("sessile: {fault:#}");
+    }
+    ExitCode::FAILURE
 }

@@ -3,7 +3,7 @@
 //! Threads: this one runs the actix system with the supervisor; one worker takes connections; one arbiter per shard runs
 //! sessions with their sockets; a multi-thread runtime ("io") owns what is pooled, the journal's writer first of all.
 
-use std::net::SocketAddr;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,18 +16,20 @@ use sessile_actors::infra::journal::{Journal, ThreadStore};
 use sessile_actors::infra::memory::MemoryJournal;
 use sessile_actors::infra::metrics::Metrics;
 use sessile_actors::infra::model::ModelRegistry;
-use sessile_actors::infra::{CpuPool, Infra};
+use sessile_actors::infra::{AgentClassRegistry, CpuPool, Infra, ToolClassRegistry};
 use sessile_actors::shard::Shard;
 use sessile_actors::supervisor::{Drain, ReviveSessions, RootSupervisor};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::config::{Config, JournalKind};
-use crate::http::auth::Gate;
+use crate::banner::{self, Facts};
+use crate::config::{AuthMode, Config, JournalKind};
+use crate::http::auth::{Gate, jwt};
 use crate::http::socket::OpenSockets;
 use crate::http::{self, State};
 use crate::models::offline;
+use crate::paint::Paint;
 use crate::store::{MemoryNotes, NoteStore, SqliteStore};
 use crate::{agents, models, tools};
 
@@ -54,11 +56,12 @@ struct Stores {
     sqlite: Option<SqliteStore>,
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. A second signal ends at once.
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends at once. `settings` says where the configuration came
+/// from, for the one who looks on.
 ///
 /// # Errors
 /// Whatever keeps the server from starting, as a sentence that says what to do.
-pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
+pub fn run(config: &Config, settings: &str) -> anyhow::Result<ExitCode> {
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
         .thread_name("io")
@@ -78,7 +81,12 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
         Gate::start(config, address)?
     };
     let infra = Arc::new(infra(config, &stores, &gate, &io)?);
-    let code = System::new().block_on(serve(config, listener, address, infra, gate, stores));
+    let facts = Facts {
+        address,
+        config,
+        settings,
+    };
+    let code = System::new().block_on(serve(&facts, listener, infra, gate, stores));
     io.shutdown_timeout(Duration::from_secs(1));
     code
 }
@@ -110,16 +118,10 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
 }
 
 fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
-    let script = config.models.scripted_file.as_deref();
-    let models = models::all(offline::PIECE_DELAY, script).context("the scripted model can't be read")?;
-    let models = ModelRegistry::freeze(models)
-        .map_err(|name| anyhow::anyhow!("two models are named `{name}`; give one of them another name"))?;
     Ok(Infra {
-        agents: agents::all(config.agents.step_limit)
-            .freeze(&config.agents.default)
-            .context("the agents can't be registered; see agents.default")?,
-        tools: tools::all(Arc::clone(&stores.notes)).freeze()?,
-        models,
+        agents: agents(config)?,
+        tools: tools(Arc::clone(&stores.notes))?,
+        models: models(config)?,
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
         credentials: Arc::new(gate.clone()),
@@ -129,14 +131,49 @@ fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow:
     })
 }
 
+/// Reads what `run` reads before it opens anything, and makes nothing: what is wrong with it.
+///
+/// # Errors
+/// [`std::io::Error`] where there is no runtime to try with.
+pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
+    // The notes' task wants one; nothing is ever written.
+    let io = tokio::runtime::Builder::new_current_thread().build()?;
+    let notes = Arc::new(MemoryNotes::start_on(io.handle()));
+    let mut faults = Vec::new();
+    if config.auth.mode == AuthMode::Jwt {
+        faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
+    }
+    faults.extend(agents(config).err());
+    faults.extend(tools(notes).err());
+    faults.extend(models(config).err());
+    Ok(faults)
+}
+
+fn agents(config: &Config) -> anyhow::Result<AgentClassRegistry> {
+    agents::all(config.agents.step_limit)
+        .freeze(&config.agents.default)
+        .context("the agents can't be registered; see agents.default")
+}
+
+fn tools(notes: Arc<dyn NoteStore>) -> anyhow::Result<ToolClassRegistry> {
+    Ok(tools::all(notes).freeze()?)
+}
+
+fn models(config: &Config) -> anyhow::Result<ModelRegistry> {
+    let script = config.models.scripted_file.as_deref();
+    let models = models::all(offline::PIECE_DELAY, script).context("the scripted model can't be read")?;
+    ModelRegistry::freeze(models)
+        .map_err(|name| anyhow::anyhow!("two models are named `{name}`; give one of them another name"))
+}
+
 async fn serve(
-    config: &Config,
+    facts: &Facts<'_>,
     listener: std::net::TcpListener,
-    address: SocketAddr,
     infra: Arc<Infra>,
     gate: Gate,
     stores: Stores,
 ) -> anyhow::Result<ExitCode> {
+    let (config, address) = (facts.config, facts.address);
     let arbiters: Vec<Arbiter> = (0..config.server.shards.unwrap_or_else(cores))
         .map(|_| Arbiter::new())
         .collect();
@@ -159,8 +196,9 @@ async fn serve(
     let server = http::serve(vec![listener], state, &config.server)?;
     let handle = server.handle();
     let serving = actix_rt::spawn(server);
-    // On standard output, whatever the log's level and format: scripts and people read the address here.
-    println!("sessile listens on http://{address}");
+    if let Err(error) = announce(facts) {
+        warn!(%error, "standard output is closed: nobody is told the address");
+    }
     info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -214,7 +252,21 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-fn cores() -> usize {
+/// On standard output, whatever the log's level and format: scripts and people read the address here.
+fn announce(facts: &Facts<'_>) -> io::Result<()> {
+    let mut out = io::stdout();
+    let told = if out.is_terminal() {
+        banner::banner(facts, Paint::of(&out))
+    } else {
+        banner::line(facts.address)
+    };
+    out.write_all(told.as_bytes())?;
+    // Before the log goes on: on a terminal both are one text.
+    out.flush()
+}
+
+/// How many threads can work at once: that many shards serve where `server.shards` is "auto".
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

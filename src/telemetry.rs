@@ -12,6 +12,7 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::config::{Log, LogFormat};
+use crate::paint::Paint;
 
 /// The log can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -34,16 +35,10 @@ pub enum TelemetryError {
 pub fn init(log: &Log) -> Result<(), TelemetryError> {
     let filter = filter(&log.filter)?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
-    let terminal = io::stderr().is_terminal();
-    let pretty = match log.format {
-        LogFormat::Auto => terminal,
-        LogFormat::Pretty => true,
-        LogFormat::Json => false,
-    };
     // The only error is that a subscriber is already there.
-    let _already = if pretty {
+    let _already = if is_pretty(log.format) {
         subscriber
-            .with_ansi(terminal)
+            .with_ansi(Paint::of(&io::stderr()) == Paint::Ansi)
             .fmt_fields(fields())
             .with_writer(io::stderr)
             .try_init()
@@ -51,6 +46,16 @@ pub fn init(log: &Log) -> Result<(), TelemetryError> {
         subscriber.json().flatten_event(true).with_writer(io::stderr).try_init()
     };
     Ok(())
+}
+
+/// Says whether lines of this format are for a person, in this process.
+#[must_use]
+pub fn is_pretty(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Pretty => true,
+        LogFormat::Json => false,
+    }
 }
 
 /// Says whether `log.filter` can be read.
@@ -84,7 +89,8 @@ fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     debug_fn(write).delimited(" ")
 }
 
-fn escaped(text: &str) -> String {
+/// A text in which nothing begins a line, steers a terminal or turns the text around.
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         if letter.is_control() || breaks_or_turns(letter) {

@@ -9,97 +9,27 @@ use std::path::Path;
 use config::{Map, Value, ValueKind};
 use toml::Table;
 
+use super::kind::Kind;
 use super::{Config, ConfigError, Flag, Sources};
 
 /// The defaults, and by their types the schema: what isn't in there is no key.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
+/// How messages call the defaults.
+pub(super) const DEFAULTS_NAME: &str = "the defaults";
+
 /// What a variable of ours begins with.
-const ENV_PREFIX: &str = "SESSILE__";
+pub(super) const ENV_PREFIX: &str = "SESSILE__";
 
 /// What a table of `auth.keys` may hold. [`super::Key`] refuses what is not in it; a test keeps the two alike.
 const KEY_FIELDS: [&str; 5] = ["kid", "algorithm", "secret", "secret_file", "public_key_file"];
 
-/// What a key takes, as its default shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Bool,
-    Count,
-    CountOrAuto,
-    Duration,
-    Text,
-    Texts,
-    Keys,
-}
-
-impl Kind {
-    fn of(key: &str, default: &toml::Value) -> Self {
-        match (key, default) {
-            ("server.shards", _) => Self::CountOrAuto,
-            ("auth.keys", _) => Self::Keys,
-            (_, toml::Value::Boolean(_)) => Self::Bool,
-            (_, toml::Value::Integer(_)) => Self::Count,
-            (_, toml::Value::Array(_)) => Self::Texts,
-            (_, toml::Value::String(text)) if humantime::parse_duration(text).is_ok() => Self::Duration,
-            _ => Self::Text,
-        }
-    }
-
-    const fn expected(self) -> &'static str {
-        match self {
-            Self::Bool => "true or false",
-            Self::Count => "a whole number",
-            Self::CountOrAuto => "\"auto\" or a count above zero",
-            Self::Duration => "a duration such as \"30s\" or \"10m\"",
-            Self::Text => "a text in quotes",
-            Self::Texts => "a list of texts such as [\"a\", \"b\"]",
-            Self::Keys => "a list of tables of texts such as [{ algorithm = \"HS256\", secret_file = \"key\" }]",
-        }
-    }
-
-    /// Whether a value is of this kind.
-    fn takes(self, value: &toml::Value) -> bool {
-        use toml::Value::{Array, Boolean, Integer, String, Table};
-        match (self, value) {
-            (Self::Bool, Boolean(_)) | (Self::Text | Self::CountOrAuto, String(_)) => true,
-            (Self::Count | Self::CountOrAuto, Integer(count)) => *count >= 0,
-            (Self::Duration, String(text)) => humantime::parse_duration(text).is_ok(),
-            (Self::Texts, Array(items)) => items.iter().all(toml::Value::is_str),
-            (Self::Keys, Array(items)) => items
-                .iter()
-                .all(|item| matches!(item, Table(table) if table.values().all(toml::Value::is_str))),
-            _ => false,
-        }
-    }
-
-    /// Reads a value that came as bare text, from the environment or a flag.
-    fn read(self, text: &str) -> toml::Value {
-        let as_text = || toml::Value::String(text.to_owned());
-        match self {
-            Self::Text | Self::Duration | Self::CountOrAuto => as_text(),
-            Self::Bool => text.parse().map_or_else(|_| as_text(), toml::Value::Boolean),
-            Self::Count => text.parse().map_or_else(|_| as_text(), toml::Value::Integer),
-            Self::Texts if !text.trim_start().starts_with('[') => {
-                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-                toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect())
-            }
-            Self::Texts | Self::Keys => {
-                let document = format!("value = {text}").parse::<Table>();
-                document
-                    .ok()
-                    .and_then(|mut table| table.remove("value"))
-                    .unwrap_or_else(as_text)
-            }
-        }
-    }
-}
-
 /// One key of one layer.
 #[derive(Clone)]
-struct Setting {
-    key: String,
-    value: toml::Value,
-    origin: String,
+pub(super) struct Setting {
+    pub(super) key: String,
+    pub(super) value: toml::Value,
+    pub(super) origin: String,
 }
 
 /// One layer: every key at most once.
@@ -132,35 +62,71 @@ impl config::Source for Layer {
 #[derive(Debug)]
 pub(super) struct Layers(Vec<Layer>);
 
-/// Reads and checks every layer.
-pub(super) fn gather(sources: &Sources) -> Result<Layers, ConfigError> {
+/// Reads and checks every layer. What is at fault is left out, and said in `faults`.
+pub(super) fn gather(sources: &Sources, faults: &mut Vec<ConfigError>) -> Layers {
     let schema = Schema::new();
     let mut layers = vec![schema.defaults.clone()];
     if let Some(path) = &sources.file {
-        layers.push(schema.file(path)?);
+        layers.push(schema.file(path, faults));
     }
-    layers.push(schema.environment(&sources.env)?);
-    layers.push(schema.flags(&sources.flags)?);
-    Ok(Layers(layers))
+    layers.push(schema.environment(&sources.env, faults));
+    layers.push(schema.flags(&sources.flags, faults));
+    Layers(layers)
 }
 
 impl Layers {
-    /// Lays them over each other.
-    pub(super) fn merge(&self) -> Result<Config, ConfigError> {
+    /// Lays them over each other. A value that can't be used is said in `faults`, and the key's default stands in for it;
+    /// none where not even that is possible.
+    pub(super) fn merge(&mut self, faults: &mut Vec<ConfigError>) -> Option<Config> {
+        loop {
+            let fault = match self.merge_once() {
+                Ok(config) => return Some(config),
+                Err(error) => self.explain(error),
+            };
+            let left_out = match &fault {
+                ConfigError::Invalid { key, .. } => self.leave_out(whole(key)),
+                _ => false,
+            };
+            faults.push(fault);
+            if !left_out {
+                return None;
+            }
+        }
+    }
+
+    fn merge_once(&self) -> Result<Config, config::ConfigError> {
         let mut builder = config::Config::builder();
         for layer in &self.0 {
             builder = builder.add_source(layer.clone());
         }
-        let merged = builder.build().and_then(config::Config::try_deserialize);
-        merged.map_err(|error| self.explain(error))
+        builder.build().and_then(config::Config::try_deserialize)
+    }
+
+    /// Takes a key out of every layer above the defaults; `true` where it was in one.
+    fn leave_out(&mut self, key: &str) -> bool {
+        let count = |layers: &[Layer]| layers.iter().map(|layer| layer.0.len()).sum::<usize>();
+        let before = count(&self.0);
+        for layer in self.0.iter_mut().skip(1) {
+            layer.0.retain(|setting| setting.key != key);
+        }
+        count(&self.0) < before
+    }
+
+    /// Every key with its default and the value that counts, in the order of the defaults.
+    pub(super) fn effective(&self) -> impl Iterator<Item = (&Setting, &Setting)> {
+        let defaults = self.0.iter().take(1).flat_map(|layer| &layer.0);
+        defaults.map(|default| (default, self.topmost(&default.key).unwrap_or(default)))
     }
 
     /// Says which layer a key's value came from.
     pub(super) fn origin(&self, key: &str) -> String {
-        let top_first = self.0.iter().rev().flat_map(|layer| layer.0.iter().rev());
-        let mut same = top_first.filter(|setting| setting.key == key);
-        same.next()
-            .map_or_else(|| "the defaults".to_owned(), |setting| setting.origin.clone())
+        self.topmost(key)
+            .map_or_else(|| DEFAULTS_NAME.to_owned(), |setting| setting.origin.clone())
+    }
+
+    fn topmost(&self, key: &str) -> Option<&Setting> {
+        let mut top_first = self.0.iter().rev().flat_map(|layer| layer.0.iter().rev());
+        top_first.find(|setting| setting.key == key)
     }
 
     fn explain(&self, error: config::ConfigError) -> ConfigError {
@@ -177,9 +143,8 @@ impl Layers {
             other => (String::new(), other.to_string()),
         };
         // A fault within a list (`auth.keys[0].algorithm`) belongs to the layer that set the list.
-        let whole = key.split('[').next().unwrap_or_default();
         ConfigError::Invalid {
-            layer: self.origin(whole),
+            layer: self.origin(whole(&key)),
             key,
             problem,
         }
@@ -198,7 +163,7 @@ impl Schema {
             .parse()
             .expect("the embedded defaults are TOML: a test proves it");
         let mut settings = Vec::new();
-        flatten("", table, "the defaults", &mut |_| true, &mut settings);
+        flatten("", table, DEFAULTS_NAME, &mut |_| true, &mut settings);
         let kinds = settings
             .iter()
             .map(|s| (s.key.clone(), Kind::of(&s.key, &s.value)))
@@ -209,25 +174,21 @@ impl Schema {
         }
     }
 
-    fn file(&self, path: &Path) -> Result<Layer, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        let table = text.parse::<Table>().map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            line: 1 + text[..error.span().map_or(0, |span| span.start.min(text.len()))]
-                .matches('\n')
-                .count(),
-            problem: error.message().to_owned(),
-        })?;
+    fn file(&self, path: &Path, faults: &mut Vec<ConfigError>) -> Layer {
+        let table = match read_table(path) {
+            Ok(table) => table,
+            Err(fault) => {
+                faults.push(fault);
+                return Layer(Vec::new());
+            }
+        };
         let mut settings = Vec::new();
         let origin = format!("the file {}", path.display());
         flatten("", table, &origin, &mut |key| self.is_section(key), &mut settings);
-        self.checked(settings)
+        self.checked(settings, faults)
     }
 
-    fn environment(&self, env: &[(OsString, OsString)]) -> Result<Layer, ConfigError> {
+    fn environment(&self, env: &[(OsString, OsString)], faults: &mut Vec<ConfigError>) -> Layer {
         let mut settings = Vec::new();
         for (name, value) in env {
             let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else {
@@ -235,21 +196,21 @@ impl Schema {
             };
             let key = name[ENV_PREFIX.len()..].replace("__", ".").to_lowercase();
             let origin = format!("the environment variable {name}");
-            let Some(text) = value.to_str() else {
-                return Err(ConfigError::Invalid {
+            match value.to_str() {
+                Some(text) => settings.push(self.read(key, text, origin)),
+                None => faults.push(ConfigError::Invalid {
                     layer: origin,
                     key,
                     problem: "it is not UTF-8".into(),
-                });
-            };
-            settings.push(self.read(key, text, origin));
+                }),
+            }
         }
-        self.checked(settings)
+        self.checked(settings, faults)
     }
 
-    fn flags(&self, flags: &[Flag]) -> Result<Layer, ConfigError> {
+    fn flags(&self, flags: &[Flag], faults: &mut Vec<ConfigError>) -> Layer {
         let read = |flag: &Flag| self.read(flag.key.clone(), &flag.value, format!("the flag {}", flag.name));
-        self.checked(flags.iter().map(read).collect())
+        self.checked(flags.iter().map(read).collect(), faults)
     }
 
     fn read(&self, key: String, text: &str, origin: String) -> Setting {
@@ -261,11 +222,9 @@ impl Schema {
         }
     }
 
-    fn checked(&self, settings: Vec<Setting>) -> Result<Layer, ConfigError> {
-        for setting in &settings {
-            self.check(setting)?;
-        }
-        Ok(Layer(settings))
+    fn checked(&self, mut settings: Vec<Setting>, faults: &mut Vec<ConfigError>) -> Layer {
+        settings.retain(|setting| self.check(setting).map_err(|fault| faults.push(fault)).is_ok());
+        Layer(settings)
     }
 
     fn check(&self, Setting { key, value, origin }: &Setting) -> Result<(), ConfigError> {
@@ -306,6 +265,25 @@ impl Schema {
         let starts = |known: &String| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
         self.kinds.keys().any(starts)
     }
+}
+
+fn read_table(path: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.parse::<Table>().map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        line: 1 + text[..error.span().map_or(0, |span| span.start.min(text.len()))]
+            .matches('\n')
+            .count(),
+        problem: error.message().to_owned(),
+    })
+}
+
+/// The key that a layer sets: `auth.keys` of `auth.keys[0].algorithm`.
+fn whole(key: &str) -> &str {
+    key.split('[').next().unwrap_or_default()
 }
 
 /// Every field of a list of tables, with its table's place.

@@ -292,6 +292,74 @@ fn a_bound_within_another_is_not_the_larger() {
 }
 
 #[test]
+fn all_faults_are_found_at_once_in_every_layer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessile.toml");
+    fs::write(
+        &path,
+        "[server]\nlisen = \"x\"\nlisten = \"nowhere\"\n[journal]\nkind = \"file\"",
+    )
+    .unwrap();
+    let sources = Sources {
+        file: Some(path),
+        env: env(&[("SESSILE__LIMITS__GRACE", "soon"), ("SESSILE__LIMITS__RESTARTS", "0")]),
+        flags: vec![set("log.filter", "sessile=loud"), set("limits.frame_bytes", "300000")],
+    };
+    let faults = Config::load_with_origins(&sources).unwrap_err();
+    let words = [
+        "lisen",
+        "limits.grace",
+        "server.listen",
+        "journal.kind",
+        "limits.restarts",
+        "log.filter",
+    ];
+    // That frames are larger than messages is not said: what is refused above may be what was meant.
+    let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), words.len(), "{told:#?}");
+    for word in words {
+        assert!(
+            told.iter().any(|fault| fault.contains(word)),
+            "{word} is missing in {told:#?}"
+        );
+    }
+    assert_eq!(Config::load(&sources).unwrap_err().to_string(), told[0]);
+    let incomplete = Sources {
+        flags: vec![set("auth.mode", "jwt")],
+        ..Sources::default()
+    };
+    assert_eq!(Config::load_with_origins(&incomplete).unwrap_err().len(), 3);
+}
+
+#[test]
+fn a_page_of_ones_own_is_a_directory_with_an_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().display().to_string();
+    for wrong in [page.as_str(), "/nowhere", "Cargo.toml"] {
+        let refused = message(with_flags(&[("server.web_dir", wrong)]));
+        says(&refused, &["server.web_dir", "--set", wrong, "index.html"]);
+    }
+    fs::write(dir.path().join("index.html"), "").unwrap();
+    let config = with_flags(&[("server.web_dir", &page)]).unwrap();
+    assert_eq!(config.server.web_dir.as_deref(), Some(dir.path()));
+    assert_eq!(Config::default().server.web_dir, None);
+}
+
+#[test]
+fn the_layers_are_named_for_people() {
+    assert_eq!(Sources::default().summary(), "the defaults");
+    let all = Sources {
+        file: Some("sessile.toml".into()),
+        env: env(&[("SESSILE__LIMITS__GRACE", "1m"), ("HOME", "/")]),
+        flags: vec![set("a", "b"), set("a", "c")],
+    };
+    assert_eq!(
+        all.summary(),
+        "the defaults, the file sessile.toml, 1 environment variable, 2 flags"
+    );
+}
+
+#[test]
 fn guests_are_refused_beyond_loopback() {
     let refused = message(with_flags(&[
         ("server.listen", "0.0.0.0:80"),

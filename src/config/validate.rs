@@ -15,63 +15,68 @@ use crate::telemetry;
 /// The largest `auth.leeway`: clocks that are kept at all differ by less.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
 
-/// Checks what single values can't say.
-pub(super) fn check(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
-    above_zero(config, layers)?;
-    in_step(config, layers)?;
-    readable(config, layers)?;
-    keys(config, layers)?;
-    tokens(config)?;
-    network(config)
+/// What a page's directory must hold.
+const PAGE: &str = "index.html";
+
+/// Checks what single values can't say, and adds what is wrong to `faults`.
+pub(super) fn check(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
+    // Where a value was refused before, its default stands in for it: what values must satisfy together can't be said.
+    let is_whole = faults.is_empty();
+    above_zero(config, layers, faults);
+    readable(config, layers, faults);
+    keys(config, layers, faults);
+    if is_whole {
+        in_step(config, layers, faults);
+        tokens(config, faults);
+        network(config, faults);
+    }
 }
 
 /// A bound of zero lets nothing through; only the leeway may be zero.
-fn above_zero(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
-    let zero = |key: &str| {
-        Err(ConfigError::Zero {
+fn above_zero(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
+    let mut zero = |key: &str| {
+        faults.push(ConfigError::Zero {
             layer: layers.origin(key),
             key: key.to_owned(),
-        })
+        });
     };
     let counts = [
         ("server.max_connections", config.server.max_connections),
         ("auth.tickets", config.auth.tickets),
         ("agents.step_limit", config.agents.step_limit as usize),
     ];
-    if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-        return zero(key);
+    for (key, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
+        zero(key);
     }
     let times = [
         ("server.request_timeout", config.server.request_timeout),
         ("auth.guest_ttl", config.auth.guest_ttl),
         ("auth.ticket_ttl", config.auth.ticket_ttl),
     ];
-    if let Some((key, _)) = times.into_iter().find(|(_, time)| *time == Duration::ZERO) {
-        return zero(key);
+    for (key, _) in times.into_iter().filter(|(_, time)| *time == Duration::ZERO) {
+        zero(key);
     }
     // By way of their serialized form, so that a limit which is added tomorrow is checked too.
     let limits = serde_json::to_value(&config.limits).unwrap_or_default();
     let is_zero = |value: &serde_json::Value| value.as_u64() == Some(0) || value.as_str() == Some("0s");
-    match limits
-        .as_object()
-        .into_iter()
-        .flatten()
-        .find(|(_, value)| is_zero(value))
-    {
-        Some((name, _)) => zero(&format!("limits.{name}")),
-        None => Ok(()),
+    let limits = limits.as_object().into_iter().flatten();
+    for (name, _) in limits.filter(|(_, value)| is_zero(value)) {
+        zero(&format!("limits.{name}"));
     }
 }
 
 /// A bound that lies within another one must not be the larger; the leeway lies within a token's life.
-fn in_step(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
-    if config.auth.leeway > LEEWAY_MAX {
-        let problem = "it is above 5m, and expired tokens would live on: mend the clocks instead".to_owned();
-        return Err(ConfigError::Invalid {
-            layer: layers.origin("auth.leeway"),
-            key: "auth.leeway".into(),
+fn in_step(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
+    let mut invalid = |key: &str, problem: String| {
+        faults.push(ConfigError::Invalid {
+            layer: layers.origin(key),
+            key: key.to_owned(),
             problem,
         });
+    };
+    if config.auth.leeway > LEEWAY_MAX {
+        let problem = "it is above 5m, and expired tokens would live on: mend the clocks instead".to_owned();
+        invalid("auth.leeway", problem);
     }
     let limits = &config.limits;
     let pairs = [
@@ -103,57 +108,63 @@ fn in_step(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
     for (key, inner, outer_key, outer) in pairs {
         if inner > outer {
             let problem = format!("{inner} is above {outer_key}, which is {outer}: lower it or raise {outer_key}");
-            return Err(ConfigError::Invalid {
-                layer: layers.origin(key),
-                key: key.to_owned(),
-                problem,
-            });
+            invalid(key, problem);
         }
     }
-    Ok(())
 }
 
-/// Texts that are read again where they are used: hosts, origins, log directives.
-fn readable(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
-    let invalid = |key: &str, problem: String| ConfigError::Invalid {
-        layer: layers.origin(key),
-        key: key.to_owned(),
-        problem,
+/// Texts that are read again where they are used: hosts, origins, paths, log directives.
+fn readable(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
+    let mut invalid = |key: &str, problem: String| {
+        faults.push(ConfigError::Invalid {
+            layer: layers.origin(key),
+            key: key.to_owned(),
+            problem,
+        });
     };
     for host in &config.server.public_hosts {
-        host.parse::<HostName>()
-            .map_err(|error| invalid("server.public_hosts", error.to_string()))?;
-    }
-    for origin in &config.server.allowed_origins {
-        origin
-            .parse::<Origin>()
-            .map_err(|error| invalid("server.allowed_origins", error.to_string()))?;
-    }
-    if let Some(url) = &config.server.public_url {
-        let origin = url
-            .parse::<Origin>()
-            .map_err(|error| invalid("server.public_url", error.to_string()))?;
-        if !matches!(origin.scheme(), "http" | "https") {
-            let problem = format!("{url:?} must begin with https:// or http://");
-            return Err(invalid("server.public_url", problem));
+        if let Err(error) = host.parse::<HostName>() {
+            invalid("server.public_hosts", error.to_string());
         }
     }
+    for origin in &config.server.allowed_origins {
+        if let Err(error) = origin.parse::<Origin>() {
+            invalid("server.allowed_origins", error.to_string());
+        }
+    }
+    if let Some(url) = &config.server.public_url {
+        match url.parse::<Origin>() {
+            Err(error) => invalid("server.public_url", error.to_string()),
+            Ok(origin) if !matches!(origin.scheme(), "http" | "https") => {
+                let problem = format!("{url:?} must begin with https:// or http://");
+                invalid("server.public_url", problem);
+            }
+            Ok(_) => {}
+        }
+    }
+    if let Some(dir) = &config.server.web_dir
+        && !dir.join(PAGE).is_file()
+    {
+        let problem = format!(
+            "{} is no directory that holds an {PAGE}: name the one of your page, or nothing for the page that is built in",
+            dir.display()
+        );
+        invalid("server.web_dir", problem);
+    }
     if config.data_dir.as_os_str().is_empty() {
-        return Err(invalid(
-            "data_dir",
-            "it is empty: name a directory such as \"./data\"".into(),
-        ));
+        let problem = "it is empty: name a directory such as \"./data\"".into();
+        invalid("data_dir", problem);
     }
     if config.agents.default.is_empty() {
-        return Err(invalid(
-            "agents.default",
-            "it is empty: name an agent such as \"assistant\"".into(),
-        ));
+        let problem = "it is empty: name an agent such as \"assistant\"".into();
+        invalid("agents.default", problem);
     }
-    telemetry::check_filter(&config.log.filter).map_err(|error| invalid("log.filter", error.to_string()))
+    if let Err(error) = telemetry::check_filter(&config.log.filter) {
+        invalid("log.filter", error.to_string());
+    }
 }
 
-fn keys(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
+fn keys(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
     let keys = &config.auth.keys;
     for (index, key) in keys.iter().enumerate() {
         let twice = key.kid.is_some() && keys[..index].iter().any(|other| other.kid == key.kid);
@@ -163,14 +174,13 @@ fn keys(config: &Config, layers: &Layers) -> Result<(), ConfigError> {
             fault(key)
         };
         if let Some(problem) = problem {
-            return Err(ConfigError::BadKey {
+            faults.push(ConfigError::BadKey {
                 index,
                 layer: layers.origin("auth.keys"),
                 problem,
             });
         }
     }
-    Ok(())
 }
 
 /// What is wrong with a key by itself. Its files are read when the server starts.
@@ -196,45 +206,46 @@ fn fault(key: &Key) -> Option<&'static str> {
     }
 }
 
-fn tokens(config: &Config) -> Result<(), ConfigError> {
+fn tokens(config: &Config, faults: &mut Vec<ConfigError>) {
     let auth = &config.auth;
     if auth.mode != AuthMode::Jwt {
-        return Ok(());
+        return;
     }
-    let missing = if auth.keys.is_empty() {
+    let needed = [
         (
+            auth.keys.is_empty(),
             "auth.keys",
             "add a key such as { algorithm = \"HS256\", secret_file = \"jwt.key\" }",
-        )
-    } else if auth.issuer.is_none() {
-        ("auth.issuer", "set it to the iss claim of your tokens")
-    } else if auth.audience.is_none() {
-        ("auth.audience", "set it to the aud claim of your tokens")
-    } else {
-        return Ok(());
-    };
-    Err(ConfigError::JwtIncomplete {
-        missing: missing.0,
-        hint: missing.1,
-    })
+        ),
+        (
+            auth.issuer.is_none(),
+            "auth.issuer",
+            "set it to the iss claim of your tokens",
+        ),
+        (
+            auth.audience.is_none(),
+            "auth.audience",
+            "set it to the aud claim of your tokens",
+        ),
+    ];
+    let missing = needed.into_iter().filter(|(is_missing, ..)| *is_missing);
+    faults.extend(missing.map(|(_, missing, hint)| ConfigError::JwtIncomplete { missing, hint }));
 }
 
 /// What the network can reach needs proof of identity, and TLS for that proof.
-fn network(config: &Config) -> Result<(), ConfigError> {
+fn network(config: &Config, faults: &mut Vec<ConfigError>) {
     let listen = config.server.listen;
     if listen.ip().to_canonical().is_loopback() {
-        return Ok(());
-    }
-    if config.auth.mode == AuthMode::Guest {
-        return Err(ConfigError::GuestsOnTheNetwork { listen });
+        return;
     }
     let https = config
         .server
         .public_url
         .as_ref()
         .is_some_and(|url| url.to_lowercase().starts_with("https://"));
-    if !https && !config.server.allow_plain_text {
-        return Err(ConfigError::PlainTextOnTheNetwork { listen });
+    if config.auth.mode == AuthMode::Guest {
+        faults.push(ConfigError::GuestsOnTheNetwork { listen });
+    } else if !https && !config.server.allow_plain_text {
+        faults.push(ConfigError::PlainTextOnTheNetwork { listen });
     }
-    Ok(())
 }

@@ -17,6 +17,7 @@ pub mod auth;
 pub mod doorkeeper;
 pub mod error;
 pub mod frame_guard;
+pub mod handshake;
 pub mod socket;
 
 mod catalogue;
@@ -97,7 +98,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// What the operating system said.
 pub fn serve(listeners: Vec<TcpListener>, state: State, settings: &config::Server) -> io::Result<Server> {
     let request_timeout = settings.request_timeout;
-    let page = PageSource(std::env::var_os("WEBDIR_DEV").map(Into::into));
+    let page = PageSource(settings.web_dir.clone());
     let mut server = Server::build()
         // One: it does handshakes and small requests only. Sessions and sockets live on the shards.
         .workers(1)

@@ -20,7 +20,11 @@ const ACTIVE = new Set(["running", "waiting", "cancelling"]);
 
 const runs = new Runs();
 const link = new Link({ onFrame: take, onState: showState, onSignIn: signIn });
-const conversation = new Conversation(runs, { onRetry: again, onEarlier: (before) => loadHistory(before) });
+const conversation = new Conversation(runs, {
+  onRetry: again,
+  onEarlier: (before) => loadHistory(before),
+  onTooLong: () => loadHistory(),
+});
 const threads = new Threads({
   onOpen: (thread_id) => ask("switch_thread", { thread_id }),
   onCreate: () => ask("create_thread", {}),
@@ -238,16 +242,16 @@ function showState(state, text) {
 }
 
 function signIn(why) {
-  showState("stopped", "signed out");
+  if (!link.isLive) showState("stopped", "signed out");
   const dialog = byId("sign-in");
   if (dialog.open) return;
-  byId("sign-in-text").title = why;
+  byId("sign-in-why").textContent = sentence(why);
   byId("token").value = "";
   dialog.onclose = () => {
     if (!byId("token").value) return;
     door.signIn(byId("token").value);
     byId("token").value = "";
-    link.connect();
+    link.signedIn();
   };
   dialog.showModal();
 }

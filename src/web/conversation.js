@@ -3,12 +3,15 @@
 import { byId, make } from "./dom.js";
 import { Turn } from "./turn.js";
 
+// Turns that are shown. Beyond: the newest page alone is shown again; the page must not grow without end.
+const TURNS_MAX = 200;
 // How near its end the list must be to follow what is added, in pixels.
 const NEAR_END = 120;
 
 export class Conversation {
-  constructor(runs, { onRetry, onEarlier }) {
+  constructor(runs, { onRetry, onEarlier, onTooLong }) {
     this.runs = runs;
+    this.onTooLong = onTooLong;
     this.tools = { onRetry, follow: (change) => this.follow(change) };
     byId("earlier").addEventListener("click", () => onEarlier(this.before));
     this.open(null);
@@ -87,6 +90,7 @@ export class Conversation {
       if (gone) this.turns.splice(this.turns.indexOf(gone), 1);
     }
     if (isNew || run.end?.discarded) this.arrange();
+    if (run.end && this.turns.length > TURNS_MAX) this.onTooLong();
   }
 
   // A page of the thread, newest first: the newest page with all that goes on, or one before what is shown.

@@ -65,14 +65,31 @@ export class Link {
         if (this.session.epoch) query.set("epoch", this.session.epoch);
       }
       const scheme = location.protocol === "https:" ? "wss" : "ws";
-      this.socket = new WebSocket(`${scheme}://${location.host}/v1/session?${query}`, "sessile.v1");
-      this.socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
-      this.socket.onclose = (close) => this.closed(close);
+      const socket = new WebSocket(`${scheme}://${location.host}/v1/session?${query}`, "sessile.v1");
+      socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
+      socket.onclose = (close) => this.closed(close);
+      this.socket = socket;
     } catch (error) {
       if (error.status === 401) return this.onSignIn(error.message);
       if (error.status === 403) return this.say("stopped", error.message);
       this.reconnect(error instanceof door.Refusal ? error.message : "the server is away", error.wait);
     }
+  }
+
+  // The same user, a little longer.
+  async prolong() {
+    try {
+      const { ticket } = await door.ticket();
+      this.send("refresh_token", { ticket });
+    } catch (error) {
+      if (error.status === 401) this.onSignIn(error.message);
+      // Else the server cuts the line when the time has come, and the way back says what is wrong.
+    }
+  }
+
+  // A person has shown a token.
+  signedIn() {
+    return this.socket === null ? this.connect() : this.prolong();
   }
 
   // Comes back at once where a person or the network says that it is worth trying.
@@ -122,7 +139,7 @@ export class Link {
         this.acked = payload.as_of_seq;
         break;
       case "reauth_required":
-        door.ticket().then(({ ticket }) => this.send("refresh_token", { ticket }), (error) => this.onSignIn(error.message));
+        this.prolong();
         break;
       case "error":
         if (this.tryAgain(payload)) return;

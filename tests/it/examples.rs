@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -219,21 +219,30 @@ fn client(address: &str) -> Command {
 }
 
 /// An example, as `cargo test` builds it beside this test; built here where `cargo test --test it` did not.
-fn example(name: &str) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let target = tests.parent().and_then(Path::parent).unwrap();
-    let built = target.join("examples").join(name);
+pub fn example(name: &str) -> Command {
+    let built = target().join("examples").join(name);
     if is_stale(&built) {
-        let mut build = quiet(Command::new(env!("CARGO")));
-        build
-            .args(["build", "--quiet", "--example", name])
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if target.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "{name} can't be built");
+        build(name);
     }
     quiet(Command::new(built))
+}
+
+/// Builds an example, or sees that it is built.
+pub(crate) fn build(name: &str) {
+    let mut build = quiet(Command::new(env!("CARGO")));
+    build
+        .args(["build", "--quiet", "--example", name])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if target().ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success(), "{name} can't be built");
+}
+
+/// Where this test was built.
+fn target() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().and_then(Path::parent).unwrap().to_owned()
 }
 
 /// Whether an example is not there, or older than this very test.
@@ -262,7 +271,7 @@ fn quiet(mut command: Command) -> Command {
     command
 }
 
-fn succeeded(output: &Output) -> String {
+pub(crate) fn succeeded(output: &Output) -> String {
     let (told, faults) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),

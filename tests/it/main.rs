@@ -8,6 +8,8 @@
 mod architecture;
 mod browser;
 mod crash;
+mod custom;
+mod echo;
 mod examples;
 mod interleavings;
 mod isolation;

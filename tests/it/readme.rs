@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::Parser;
-use sessile::cli::{self, Cli, Command};
+use sessile::cli::{self, Cli, Command, ConfigCommand};
 use sessile::config::{Config, Sources};
 
 const README: &str = include_str!("../../README.md");
@@ -147,6 +147,9 @@ fn serves(flags: &[&str], env: Vec<(OsString, OsString)>) -> Result<(), String> 
     let mut sources = match read.command() {
         Command::Serve(args) => cli::sources(&args),
         Command::Token(args) => cli::settings(&args.settings),
+        Command::Config(ConfigCommand::Show(args)) => cli::sources(&args.serve),
+        Command::Config(ConfigCommand::Check(args)) => cli::sources(&args.serve),
+        Command::Completions(_) => return Ok(()),
     };
     sources.env = env;
     if sources.file.as_ref().is_some_and(|file| file.starts_with("data")) {

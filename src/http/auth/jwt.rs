@@ -178,6 +178,12 @@ impl JwtVerifier {
     }
 }
 
+/// What is wrong with the keys, each tried by itself.
+pub fn faults(auth: &Auth) -> impl Iterator<Item = KeyError> {
+    let tried = auth.keys.iter().enumerate();
+    tried.filter_map(|(index, key)| VerifyingKey::read(index, key).err())
+}
+
 /// Makes a token for trying out, signed with the first HS256 key of the configuration.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ mod http;
 mod process;
 
 mod backpressure;
+mod commands;
 mod conversation;
 mod drain;
 mod floods;

@@ -273,6 +273,11 @@ impl Server {
         .await;
     }
 
+    /// What it has said on standard output since its start.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.house.dir.path().join("out")).unwrap()
+    }
+
     /// The house, for what can be asked of it while the server runs.
     pub fn house(&self) -> &House {
         &self.house
@@ -297,7 +302,8 @@ impl Drop for Server {
     }
 }
 
-fn command() -> Command {
+/// `sessile`, not yet started.
+pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
     // The settings of whoever runs the tests are not the tests'.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SESSILE__")) {
@@ -306,7 +312,8 @@ fn command() -> Command {
     command
 }
 
-fn output(command: &mut Command) -> (bool, String, String) {
+/// Runs a command to its end: whether it succeeded, and what it said.
+pub fn output(command: &mut Command) -> (bool, String, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))
