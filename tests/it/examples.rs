@@ -219,7 +219,7 @@ fn client(address: &str) -> Command {
 }
 
 /// An example, as `cargo test` builds it beside this test; built here where `cargo test --test it` did not.
-pub(crate) fn example(name: &str) -> Command {
+pub fn example(name: &str) -> Command {
     let built = target().join("examples").join(name);
     if is_stale(&built) {
         build(name);
@@ -228,7 +228,7 @@ pub(crate) fn example(name: &str) -> Command {
 }
 
 /// Builds an example, or sees that it is built.
-pub(crate) fn build(name: &str) {
+pub fn build(name: &str) {
     let mut build = quiet(Command::new(env!("CARGO")));
     build
         .args(["build", "--quiet", "--example", name])
@@ -271,7 +271,7 @@ fn quiet(mut command: Command) -> Command {
     command
 }
 
-pub(crate) fn succeeded(output: &Output) -> String {
+pub fn succeeded(output: &Output) -> String {
     let (told, faults) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
