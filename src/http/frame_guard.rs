@@ -29,6 +29,8 @@ pub struct FrameLimits {
     pub fragments: usize,
     /// Control frames per second. Beyond: 1008.
     pub control_frames_per_second: u32,
+    /// Whether binary messages are taken. Else: 1002, from the reader: the guard lets both kinds pass.
+    pub binary: bool,
 }
 
 /// Why the stream ends here.
@@ -206,6 +208,7 @@ mod tests {
         message_bytes: 1500,
         fragments: 4,
         control_frames_per_second: 3,
+        binary: false,
     };
 
     #[test]

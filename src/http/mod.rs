@@ -8,6 +8,7 @@
 //! | `/v1/agents`, `/v1/tools` | GET | `catalogue` |
 //! | `/v1/threads`, `/v1/threads/{id}`, `/v1/threads/{id}/messages` | GET POST PATCH DELETE | `threads` |
 //! | `/v1/sessions/{id}/stop` | POST | `sessions`: stops runs past a wedged socket |
+//! | `/v1/markdown` | POST | `markdown`: safe HTML for a page |
 //! | `/` and assets | GET | `page` |
 //!
 //! Requests that upgrade (and every CONNECT) never reach `App` nor its middleware: actix hands them to the upgrade service.
@@ -16,10 +17,12 @@ pub mod auth;
 pub mod doorkeeper;
 pub mod error;
 pub mod frame_guard;
+pub mod handshake;
 pub mod socket;
 
 mod catalogue;
 mod health;
+mod markdown;
 mod page;
 mod sessions;
 mod threads;
@@ -47,6 +50,7 @@ use sessile_actors::supervisor::RootSupervisor;
 
 pub use self::doorkeeper::{Caller, Doorkeeper, Ticket, Visitor};
 pub use self::error::Problem;
+use self::page::PageSource;
 use self::socket::OpenSockets;
 use crate::config;
 
@@ -94,6 +98,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// What the operating system said.
 pub fn serve(listeners: Vec<TcpListener>, state: State, settings: &config::Server) -> io::Result<Server> {
     let request_timeout = settings.request_timeout;
+    let page = PageSource(std::env::var_os("WEBDIR_DEV").map(Into::into));
     let mut server = Server::build()
         // One: it does handshakes and small requests only. Sessions and sockets live on the shards.
         .workers(1)
@@ -102,13 +107,14 @@ pub fn serve(listeners: Vec<TcpListener>, state: State, settings: &config::Serve
         // Signals are the binary's: it drains before it stops the server.
         .disable_signals();
     for listener in listeners {
-        let state = state.clone();
+        let (state, page) = (state.clone(), page.clone());
         server = server.listen("http", listener, move || {
             let for_upgrades = state.clone();
             let for_routes = state.clone();
             let app = App::new()
                 .wrap(from_fn(trail::leave_trail))
                 .app_data(web::Data::new(for_routes))
+                .app_data(web::Data::new(page.clone()))
                 .configure(routes);
             HttpService::build()
                 .client_request_timeout(request_timeout)
@@ -128,11 +134,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     let bad_request = |problem: String| Problem::bad_request(problem);
     config
         .app_data(web::PayloadConfig::new(BODY_BYTES))
-        .app_data(
-            web::JsonConfig::default()
-                .limit(BODY_BYTES)
-                .error_handler(|error, _| refuse_body(&error).into()),
-        )
+        .app_data(json_up_to(BODY_BYTES))
         .app_data(web::QueryConfig::default().error_handler(move |error, _| bad_request(error.to_string()).into()))
         // A malformed id names nothing.
         .app_data(web::PathConfig::default().error_handler(|_, _| nowhere().into()))
@@ -160,7 +162,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(at("/v1/session", "GET", [web::get().to(upgrade::required)]))
         .service(at("/ws", "GET", [web::get().to(upgrade::required)]))
         .service(at("/websocket", "GET", [web::get().to(upgrade::required)]))
-        .service(at("/{asset:[a-z.]*}", "GET", [web::get().to(page::asset)]))
+        .service(
+            at("/v1/markdown", "POST", [web::post().to(markdown::render)]).app_data(json_up_to(markdown::BODY_BYTES)),
+        )
+        .service(at("/{asset:[a-z.-]*}", "GET", [web::get().to(page::asset)]))
         .default_service(web::to(|| async { Err::<&str, _>(nowhere()) }));
 }
 
@@ -174,15 +179,22 @@ fn at<const N: usize>(path: &str, allow: &'static str, routes: [Route; N]) -> ac
         }))
 }
 
+/// Bodies of JSON, up to this many bytes.
+fn json_up_to(bytes: usize) -> web::JsonConfig {
+    web::JsonConfig::default()
+        .limit(bytes)
+        .error_handler(move |error, _| refuse_body(&error, bytes).into())
+}
+
 fn nowhere() -> Problem {
     Problem::not_found("there is nothing at this path")
 }
 
-fn refuse_body(error: &actix_web::error::JsonPayloadError) -> Problem {
+fn refuse_body(error: &actix_web::error::JsonPayloadError, most: usize) -> Problem {
     use actix_web::error::JsonPayloadError as Error;
     match error {
         Error::Overflow { .. } | Error::OverflowKnownLength { .. } => {
-            Problem::too_large(format!("a body has at most {BODY_BYTES} bytes"))
+            Problem::too_large(format!("a body has at most {most} bytes"))
         }
         Error::ContentType => Problem::bad_request("send the body as application/json"),
         Error::Deserialize(error) => Problem::bad_request(format!("the body is not what this path takes: {error}")),
@@ -325,6 +337,7 @@ mod tests {
         let app = App::new()
             .wrap(from_fn(trail::leave_trail))
             .app_data(web::Data::new(state()))
+            .app_data(web::Data::new(PageSource::default()))
             .configure(routes);
         let app = init_service(app).await;
         let mut request = TestRequest::with_uri(path)

@@ -1,8 +1,11 @@
-//! Serves the page that is built into the binary.
+//! Serves the page: from the binary, or from a folder while it is worked on.
+
+use std::path::{Path, PathBuf};
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use rust_embed::RustEmbed;
+use tracing::warn;
 
 use super::Problem;
 
@@ -15,16 +18,41 @@ const CONTENT_SECURITY_POLICY: &str =
 #[folder = "src/web/"]
 struct Assets;
 
+/// Where the page's files come from: a folder, read anew for each request; none: the binary.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PageSource(pub(super) Option<PathBuf>);
+
+impl PageSource {
+    /// The file of this name. The route lets through plain names alone, so it is one of the folder itself.
+    async fn file(&self, name: &str) -> Option<Vec<u8>> {
+        match &self.0 {
+            Some(folder) => read(folder, name).await,
+            None => Some(Assets::get(name)?.data.into_owned()),
+        }
+    }
+}
+
+async fn read(folder: &Path, name: &str) -> Option<Vec<u8>> {
+    let path = folder.join(name);
+    match tokio::fs::read(&path).await {
+        Ok(file) => Some(file),
+        Err(fault) => {
+            warn!(path = %path.display(), %fault, "a file of the page can't be read");
+            None
+        }
+    }
+}
+
 /// `GET /` and `GET /{asset}`.
-pub(super) async fn asset(name: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn asset(name: web::Path<String>, source: web::Data<PageSource>) -> Result<HttpResponse, Problem> {
     let name = if name.is_empty() { "index.html" } else { name.as_str() };
-    let file = Assets::get(name).ok_or_else(super::nowhere)?;
+    let file = source.file(name).await.ok_or_else(super::nowhere)?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, content_type(name)))
         .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         // Revalidated each time: a new binary has a new page.
         .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .body(file.data))
+        .body(file))
 }
 
 fn content_type(name: &str) -> &'static str {

@@ -2,42 +2,33 @@
 //!
 //! actix hands every request with `Upgrade: websocket`, on any path, and every CONNECT past `App` and its middleware to it.
 //! So it does for itself what middleware does elsewhere: host, origin, path, method, credentials, request id, access log, and
-//! its own refusals as bytes (an `Err` would only close). A socket that is let in leaves this thread for its session's shard.
+//! its own refusals (`handshake`). A socket that is let in leaves this thread for its session's shard.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
-use actix_codec::{Framed, FramedParts};
-use actix_http::header::{self, HeaderValue};
-use actix_http::ws::{HandshakeError, hash_key, verify_handshake};
+use actix_codec::Framed;
 use actix_http::{HttpMessage as _, Method, Request, h1};
 use actix_web::web::Query;
-use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use sessile_actors::ids::{RequestId, Seq, SessionId};
 use sessile_actors::session::actor::Resume;
 use sessile_actors::supervisor::{Admit, AttachSocket, Refusal, Reservation};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use super::handshake::{self, AcceptKey, Arrival};
 use super::socket::TcpSocket;
 use super::{ANSWER_TIMEOUT, Problem, RETRY_AFTER, State, Visitor, trail};
 
 /// How long host, credentials and a place may take together. Beyond: 503.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take to be written: it fits the kernel's buffer unless the client has filled that.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a refused client may take to close, so that it reads the refusal instead of a reset.
-const LINGER: Duration = Duration::from_secs(1);
-/// What is read and thrown away meanwhile. Beyond: cut.
-const LINGER_BYTES: u64 = 64 * 1024;
 
 /// A socket that may enter.
 struct Welcome {
     visitor: Visitor,
-    accept: [u8; 28],
+    key: AcceptKey,
     reservation: Reservation,
     resume: Option<Resume>,
     is_legacy: bool,
@@ -58,15 +49,8 @@ pub(super) async fn upgrade(
     framed: Framed<TcpStream, h1::Codec>,
 ) -> Result<(), Infallible> {
     let (id, started) = (RequestId::mint(), Instant::now());
-    let FramedParts {
-        mut io,
-        read_buf,
-        write_buf,
-        ..
-    } = framed.into_parts();
-    let peer = io.peer_addr().ok();
-    let mut answer = Vec::from(&write_buf[..]);
-    drop(write_buf);
+    let mut arrival = Arrival::new(framed);
+    let peer = arrival.peer();
 
     let outcome = timeout(ADMISSION_TIMEOUT, admit(&state, &request))
         .await
@@ -79,18 +63,16 @@ pub(super) async fn upgrade(
     let status = outcome
         .as_ref()
         .map_or_else(|problem| problem.status().as_u16(), |_| 101);
-    // In front of our answer stand those to requests that were pipelined before this one: else they would be lost.
-    match &outcome {
-        Ok(welcome) => answer.extend(switching_protocols(welcome, id)),
-        Err(problem) => answer.extend(problem.to_http(&id.to_string()).into_bytes()),
-    }
-    let is_written = matches!(timeout(WRITE_TIMEOUT, io.write_all(&answer)).await, Ok(Ok(())));
+    let is_written = match &outcome {
+        Ok(welcome) => arrival.accept(&welcome.key, &headers(welcome, &id.to_string())).await,
+        Err(problem) => arrival.tell(problem, id).await,
+    };
     trail::log(id, request.method().as_str(), request.path(), status, peer, started);
     match outcome {
-        Ok(welcome) if is_written => hand_over(&state, io, &read_buf, welcome).await,
+        Ok(welcome) if is_written => hand_over(&state, arrival, welcome).await,
         // The client is gone; dropping the welcome gives its place back.
         Ok(_) => {}
-        Err(_) => dismiss(io).await,
+        Err(_) => arrival.dismiss().await,
     }
     Ok(())
 }
@@ -114,10 +96,7 @@ async fn admit(state: &State, request: &Request) -> Result<Welcome, Problem> {
         "/ws" | "/websocket" => true,
         _ => return Err(super::nowhere()),
     };
-    verify_handshake(request.head()).map_err(|error| not_a_handshake(&error))?;
-    let key = headers
-        .get(header::SEC_WEBSOCKET_KEY)
-        .ok_or_else(|| not_a_handshake(&HandshakeError::BadWebsocketKey))?;
+    let key = handshake::verify(request.head())?;
     let query = request.uri().query().unwrap_or_default();
     let resume = resume(query)?;
     let visitor = state.doorkeeper.identify_socket(headers, query).await?;
@@ -141,25 +120,12 @@ async fn admit(state: &State, request: &Request) -> Result<Welcome, Problem> {
         }
     };
     Ok(Welcome {
-        accept: hash_key(key.as_bytes()),
+        key,
         visitor,
         reservation,
         resume: resume.map(|(_, resume)| resume),
         is_legacy,
     })
-}
-
-fn not_a_handshake(error: &HandshakeError) -> Problem {
-    match error {
-        HandshakeError::GetMethodRequired => Problem::method_not_allowed("GET"),
-        HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => {
-            Problem::upgrade_required("only Sec-WebSocket-Version 13 is spoken here")
-        }
-        HandshakeError::NoWebsocketUpgrade | HandshakeError::NoConnectionUpgrade => {
-            Problem::upgrade_required("this path speaks WebSocket; ask for the upgrade")
-        }
-        HandshakeError::BadWebsocketKey => Problem::bad_request("Sec-WebSocket-Key must be 16 bytes in base64"),
-    }
 }
 
 /// Reads what a resuming client knows. None where it begins a new session.
@@ -189,38 +155,33 @@ fn resume(query: &str) -> Result<Option<(SessionId, Resume)>, Problem> {
     )))
 }
 
-fn switching_protocols(welcome: &Welcome, id: RequestId) -> Vec<u8> {
-    let mut answer = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n".to_vec();
-    let mut line = |name: &str, value: &[u8]| {
-        // A value that no header may carry, a line break above all, is left out.
-        if let Ok(value) = HeaderValue::from_bytes(value) {
-            answer.extend_from_slice(name.as_bytes());
-            answer.extend_from_slice(b": ");
-            answer.extend_from_slice(value.as_bytes());
-            answer.extend_from_slice(b"\r\n");
-        }
-    };
-    line("sec-websocket-accept", &welcome.accept);
-    if let Some(protocol) = &welcome.visitor.protocol {
-        line("sec-websocket-protocol", protocol.as_bytes());
-    }
-    if let Some(cookie) = &welcome.visitor.set_cookie {
-        line("set-cookie", cookie.as_bytes());
-    }
-    line("x-request-id", id.to_string().as_bytes());
-    answer.extend_from_slice(b"\r\n");
-    answer
+/// What the 101 says besides the handshake itself.
+fn headers<'a>(welcome: &'a Welcome, id: &'a str) -> Vec<(&'static str, &'a [u8])> {
+    let mut headers = vec![("x-request-id", id.as_bytes())];
+    let visitor = &welcome.visitor;
+    headers.extend(
+        visitor
+            .protocol
+            .iter()
+            .map(|name| ("sec-websocket-protocol", name.as_bytes())),
+    );
+    headers.extend(
+        visitor
+            .set_cookie
+            .iter()
+            .map(|cookie| ("set-cookie", cookie.as_bytes())),
+    );
+    headers
 }
 
-async fn hand_over(state: &State, io: TcpStream, read_buf: &BytesMut, welcome: Welcome) {
-    let stream = match io.into_std() {
-        Ok(stream) => stream,
+async fn hand_over(state: &State, arrival: Arrival, welcome: Welcome) {
+    let (stream, leftover) = match arrival.into_raw() {
+        Ok(raw) => raw,
         Err(error) => return debug!(%error, "a socket broke before it was handed over"),
     };
     let socket = TcpSocket {
         stream,
-        // Copied: freezing the buffer would keep all of its 8 KiB for as long as the session has the bytes.
-        leftover: Bytes::copy_from_slice(read_buf),
+        leftover,
         limits: (&state.infra.limits).into(),
         open: state.sockets.clone(),
     };
@@ -235,17 +196,6 @@ async fn hand_over(state: &State, io: TcpStream, read_buf: &BytesMut, welcome: W
     if state.supervisor.send(attach).await.is_err() {
         debug!("the supervisor is gone; a socket was dropped");
     }
-}
-
-/// Closes a refused connection so that its client reads why.
-async fn dismiss(mut io: TcpStream) {
-    if io.shutdown().await.is_err() {
-        return;
-    }
-    let mut rest = io.take(LINGER_BYTES);
-    let mut sink = tokio::io::sink();
-    // Its end, its error and its time running out are the same here: the socket is dropped.
-    let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut sink)).await;
 }
 
 #[cfg(test)]

@@ -1,357 +1,302 @@
-// A plain client of sessile.v1: gets a ticket, keeps one session over any number of sockets, shows what arrives.
+// The page: one link, the threads, the conversation that is shown, and the events of the session.
 
-const byId = (id) => document.getElementById(id);
+import { Conversation } from "./conversation.js";
+import { byId, make } from "./dom.js";
+import * as door from "./door.js";
+import { Link } from "./link.js";
+import { Runs } from "./runs.js";
+import { Threads } from "./threads.js";
+import * as timeline from "./timeline.js";
+import { toast } from "./toasts.js";
 
-// Events that the list keeps: the page must not grow without end either.
-const EVENTS_KEPT = 500;
-// Closes after which the client stops for good.
-const FINAL = {
-  1000: "ended; reload to begin anew",
-  4001: "taken over by another tab; reload to take it back",
-  4400: "too many faulty frames",
-  4403: "revoked",
-};
-// Closes after which the old session is useless: start anew.
-const ANEW = new Set([4409, 4410]);
-const ENDS = new Set(["agent_completed", "agent_error", "agent_stopped", "agent_death"]);
+// Changes of the list of threads that come in one breath are asked for once, in milliseconds.
+const GATHER = 150;
 
-// Events taken before the server is told: it then need not keep them in memory.
-const ACK_EVERY = 32;
-// How near its end a list must be to follow what is added, in pixels.
-const NEAR_END = 80;
+// How long to wait before what could not be read is read again, in milliseconds, and how often in a row.
+const READ_AGAIN = 1_000;
+const READ_AGAIN_MAX = 5;
 
-// Kept over a reload, in this tab alone: the session goes on, and what was said is asked for again.
-const NOWHERE = { id: null, epoch: null, lastSeq: 0 };
-const session = { ...NOWHERE, ...JSON.parse(sessionStorage.getItem("session") ?? "null") };
-// Events that wait for the history of a session that was there before this page.
-let held = session.id ? [] : null;
-let acked = session.lastSeq;
-const runs = new Map();
-// Messages sent and not answered, by id: sent again on the next socket. The server knows each id, so that is harmless.
-const unanswered = new Map();
-let socket = null;
-let cutSince = null;
+const ACTIVE = new Set(["running", "waiting", "cancelling"]);
 
-function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
+const runs = new Runs();
+const link = new Link({ onFrame: take, onState: showState, onSignIn: signIn });
+const conversation = new Conversation(runs, {
+  onRetry: again,
+  onEarlier: (before) => loadHistory(before),
+  onTooLong: () => loadHistory(),
+});
+const threads = new Threads({
+  onOpen: (thread_id) => ask("switch_thread", { thread_id }),
+  onCreate: () => ask("create_thread", {}),
+  onRename: (thread_id, name) => ask("rename_thread", { thread_id, name }),
+  onDelete: (thread_id) => ask("delete_thread", { thread_id }),
+  onMore: (before) => loadThreads(before),
+});
+// The requests that are open, by what they are for: an older answer is not taken for a newer one.
+const asked = { threads: null, moreThreads: null, history: null, earlier: null };
+let readAgain = 0;
+
+// What arrives.
+
+function take(frame) {
+  const { type, seq, payload } = frame;
+  if (seq) return takeEvent(frame);
+  switch (type) {
+    case "connection_established":
+      return established(payload);
+    case "message_accepted":
+      conversation.accepted(payload);
+      threads.mark(payload.thread_id, payload.run_id, ACTIVE.has(payload.run_state));
+      if (!conversation.thread) open(payload.thread_id);
+      loadThreads();
+      break;
+    case "thread_created":
+    case "thread_switched":
+      open(payload.thread_id);
+      loadHistory();
+      loadThreads();
+      byId("content").focus();
+      break;
+    case "thread_renamed":
+      threads.rename(payload.thread_id, payload.name);
+      break;
+    case "thread_deleted":
+      deleted(payload.thread_id);
+      break;
+    case "thread_list":
+      if (payload.message_id === asked.threads) threads.take(payload, true);
+      if (payload.message_id === asked.moreThreads) threads.take(payload, false);
+      break;
+    case "thread_history":
+      takeHistory(payload);
+      break;
+    case "resync":
+      toast("Some events are gone; this is how things stand now.");
+      open(payload.thread_id);
+      conversation.showHistory(payload, link.session.id, false);
+      break;
+    case "thread_changed":
+      changedElsewhere(payload);
+      break;
+    case "server_shutdown":
+      showState("waiting", payload.message);
+      break;
+    case "error":
+      refused(payload);
+      break;
+  }
+  showStop();
 }
 
-// Not crypto.randomUUID: that is missing where the page came over plain HTTP from another machine.
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");
+function takeEvent(frame) {
+  timeline.note(frame);
+  const run = runs.take(frame);
+  threads.mark(run.thread, run.id, run.end === null);
+  if (run.thread === conversation.thread) conversation.update(run);
+  showStop();
 }
 
-function remember(change) {
-  Object.assign(session, change);
-  sessionStorage.setItem("session", JSON.stringify(session));
+function established({ user_id, thread_id, resumed }) {
+  byId("user").textContent = user_id;
+  byId("user").title = user_id;
+  if (!resumed) {
+    // Other numbers begin.
+    runs.byId.clear();
+    threads.running.clear();
+    timeline.clear();
+  }
+  // The thread that this tab showed, where its session is a new one.
+  const shown = conversation.thread ?? sessionStorage.getItem("thread");
+  if (!resumed && shown && shown !== thread_id) ask("switch_thread", { thread_id: shown });
+  if (conversation.thread !== thread_id || !resumed) open(thread_id);
+  loadHistory();
+  loadThreads();
+  loadAgents();
+  conversation.repaint();
 }
 
-function showName(id, text) {
-  byId(id).textContent = text;
-  byId(id).title = text;
+function open(thread) {
+  if (thread !== conversation.thread) conversation.open(thread);
+  threads.show(thread);
+  sessionStorage.setItem("thread", thread);
+  // What was written and not answered yet, before a reload too.
+  for (const [id, { frame }] of link.unanswered) {
+    const { payload } = JSON.parse(frame);
+    if ((payload.thread_id ?? thread) === thread) conversation.add(id, payload);
+  }
 }
 
-// Adds to a list that is followed only while its end is in view: who reads further up is not pulled away.
-function follow(change) {
-  const list = byId("messages");
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END;
-  change();
-  if (atEnd) toEnd();
+function takeHistory(history) {
+  readAgain = 0;
+  const isEarlier = history.message_id === asked.earlier;
+  if (history.thread_id !== conversation.thread || !(isEarlier || history.message_id === asked.history)) return;
+  conversation.showHistory(history, link.session.id, isEarlier);
+  for (const { run_id } of history.active_runs) threads.mark(history.thread_id, run_id, true);
 }
 
-function toEnd() {
-  byId("messages").scrollTop = byId("messages").scrollHeight;
+function deleted(thread) {
+  threads.forget(thread);
+  if (thread !== conversation.thread) return;
+  const next = threads.list[0];
+  if (next) return ask("switch_thread", { thread_id: next.thread_id });
+  // The session has an empty one by now, whose name comes with its first message.
+  conversation.open(null);
+  threads.show(null);
+  sessionStorage.removeItem("thread");
+}
+
+function refused({ reply_to, message, retryable, retry_after_ms }) {
+  // What is only read is read again.
+  const read = { [asked.history]: () => loadHistory(), [asked.threads]: () => loadThreads() }[reply_to];
+  if (read && retryable && readAgain < READ_AGAIN_MAX) {
+    readAgain += 1;
+    setTimeout(read, retry_after_ms ?? READ_AGAIN);
+    return;
+  }
+  conversation.refused(reply_to, message);
+  toast(sentence(message));
+  loadThreads();
+}
+
+// A run of another tab or device began or ended.
+function changedElsewhere({ thread_id, run_id, state }) {
+  threads.mark(thread_id, run_id, ACTIVE.has(state));
+  if (thread_id === conversation.thread) loadHistory();
+  loadThreads();
+}
+
+// What is asked for.
+
+// Asks for something that only makes sense while the line is there.
+function ask(type, payload) {
+  const id = link.send(type, payload);
+  if (id === null) toast("There is no connection to the server now; try again once the page says “live”.");
+  return id;
+}
+
+function loadHistory(before) {
+  const id = link.send("get_thread_history", before ? { before } : {});
+  if (before) asked.earlier = id;
+  else asked.history = id;
+}
+
+let gathering = null;
+function loadThreads(before) {
+  if (before) {
+    asked.moreThreads = link.send("list_threads", { before });
+    return;
+  }
+  gathering ??= setTimeout(() => {
+    gathering = null;
+    asked.threads = link.send("list_threads", {});
+  }, GATHER);
+}
+
+async function loadAgents() {
+  if (byId("agent").options.length) return;
+  try {
+    for (const { name, description, default: selected } of await door.agents()) {
+      byId("agent").append(make("option", { value: name, title: description, selected }, name));
+    }
+  } catch (error) {
+    toast(`The agents can't be listed: ${error.message}. The default one answers.`);
+  }
+}
+
+// What a person does.
+
+function say(content, agent) {
+  const payload = { content, agent: agent || undefined, thread_id: conversation.thread ?? undefined };
+  try {
+    conversation.add(link.deliver("user_message", payload), payload);
+  } catch (refusal) {
+    toast(refusal.message);
+    return false;
+  }
+  return true;
+}
+
+// Once more: the same message where it was refused, the same words where the run came to nothing.
+function again(turn) {
+  if (turn.state === "refused") conversation.drop(turn);
+  say(turn.content, turn.agent ?? byId("agent").value);
+}
+
+function stop() {
+  const reason = "stopped on the page";
+  if (link.isLive) return link.send("stop_agent", { reason });
+  // Past a wedged socket.
+  door.stop(link.session.id, reason).catch((error) => toast(sentence(error.message)));
+}
+
+function showStop() {
+  byId("stop").disabled = !conversation.isAtWork;
 }
 
 function showState(state, text) {
   byId("state").dataset.state = state;
   byId("state").textContent = text;
+  byId("state").title = text;
   // What is written while the line is cut is sent later; where the client has stopped, it never would be.
   byId("send").disabled = state === "stopped";
 }
 
-// The connection.
-
-async function ticket() {
-  const response = await fetch("/v1/tickets", { method: "POST" });
-  const body = await response.json();
-  if (response.ok) return body;
-  const wait = Number(response.headers.get("retry-after"));
-  throw Object.assign(new Error(body.detail || response.statusText), {
-    wait: wait ? wait * 1000 : 0,
-    // Asking again would not help: the server wants a token, and this page has none.
-    refused: response.status === 401 || response.status === 403,
-  });
+function signIn(why) {
+  if (!link.isLive) showState("stopped", "signed out");
+  const dialog = byId("sign-in");
+  if (dialog.open) return;
+  byId("sign-in-why").textContent = sentence(why);
+  byId("token").value = "";
+  dialog.onclose = () => {
+    if (!byId("token").value) return;
+    door.signIn(byId("token").value);
+    byId("token").value = "";
+    link.signedIn();
+  };
+  dialog.showModal();
 }
 
-async function connect() {
-  showState("waiting", "connecting");
-  try {
-    const pass = await ticket();
-    showName("user", pass.user_id);
-    if (!byId("agent").options.length) await loadAgents();
-    const query = new URLSearchParams({ ticket: pass.ticket });
-    if (session.id) {
-      query.set("session_id", session.id);
-      query.set("last_seq", session.lastSeq);
-      if (session.epoch) query.set("epoch", session.epoch);
-    }
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    socket = new WebSocket(`${scheme}://${location.host}/v1/session?${query}`, "sessile.v1");
-    socket.onmessage = (message) => receive(message.data);
-    socket.onclose = closed;
-  } catch (error) {
-    if (error.refused) return showState("stopped", error.message);
-    reconnect(error.wait === undefined ? "the server is away" : error.message, error.wait);
-  }
+function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
-function closed({ code, reason }) {
-  socket = null;
-  if (code in FINAL) return showState("stopped", FINAL[code]);
-  if (ANEW.has(code)) {
-    remember(NOWHERE);
-    held = null;
-  }
-  const wait = Number(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0);
-  reconnect(wait ? "the server restarts" : reason || "the connection was cut", wait);
-}
-
-// Full jitter from 0.25 s, capped at 5 s for the first minute and at 30 s after.
-let attempt = 0;
-function reconnect(why, wait = 0) {
-  cutSince ??= Date.now();
-  const cap = Date.now() - cutSince < 60_000 ? 5_000 : 30_000;
-  const backOff = Math.random() * Math.min(cap, 250 * 2 ** Math.min(attempt++, 10));
-  const pause = Math.max(wait, backOff);
-  showState("waiting", `${why}; again in ${(pause / 1000).toFixed(1)} s`);
-  setTimeout(connect, pause);
-}
-
-function send(type, payload) {
-  const id = newId();
-  const frame = JSON.stringify({ type, message_id: id, payload });
-  transmit(frame);
-  return { id, frame };
-}
-
-function transmit(frame) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(frame);
-}
-
-function answered(id) {
-  unanswered.get(id)?.box.classList.remove("waiting");
-  unanswered.delete(id);
-}
-
-// A refusal that time mends is tried again, under the same id.
-function retry(id, wait) {
-  setTimeout(() => unanswered.has(id) && transmit(unanswered.get(id).frame), wait);
-}
-
-function acknowledge() {
-  if (session.lastSeq - acked < ACK_EVERY && runs.size > 0) return;
-  acked = session.lastSeq;
-  send("ack", { seq: acked });
-}
-
-// What arrives.
-
-function receive(data) {
-  const frame = JSON.parse(data);
-  note(frame, data);
-  if (frame.seq) return held ? held.push(frame) : take(frame);
-  const { payload } = frame;
-  switch (frame.type) {
-    case "connection_established":
-      established(payload);
-      break;
-    case "message_accepted":
-      answered(payload.message_id);
-      break;
-    case "thread_created":
-    case "thread_switched":
-      showName("thread", payload.thread_id);
-      break;
-    case "resync":
-    case "thread_history":
-      showHistory(payload);
-      break;
-    case "reauth_required":
-      ticket().then((pass) => send("refresh_token", { ticket: pass.ticket }), () => {});
-      break;
-    case "error":
-      if (payload.retryable && unanswered.has(payload.reply_to)) {
-        retry(payload.reply_to, payload.retry_after_ms ?? 1_000);
-      } else {
-        answered(payload.reply_to);
-      }
-      showError(payload);
-      break;
-  }
-}
-
-function established(payload) {
-  remember({ id: payload.session_id, epoch: payload.epoch });
-  if (!payload.resumed) {
-    remember({ lastSeq: payload.head_seq });
-    acked = payload.head_seq;
-  }
-  showName("session", payload.session_id);
-  showName("thread", payload.thread_id);
-  attempt = 0;
-  cutSince = null;
-  showState("live", "live");
-  if (held) send("get_thread_history", {});
-  for (const { frame } of unanswered.values()) transmit(frame);
-}
-
-// An event: in order, each once.
-function take(frame) {
-  if (frame.seq <= session.lastSeq) return;
-  remember({ lastSeq: frame.seq });
-  byId("seq").textContent = frame.seq;
-  if (!frame.payload.erased) follow(() => showEvent(frame));
-  acknowledge();
-}
-
-// A snapshot, and only what comes after it.
-function showHistory(history) {
-  byId("messages").replaceChildren();
-  runs.clear();
-  remember({ epoch: history.epoch ?? session.epoch, lastSeq: history.as_of_seq });
-  byId("seq").textContent = session.lastSeq;
-  for (const message of [...history.messages].reverse()) {
-    const box = addMessage(message.role, message.role === "user" ? "you" : message.role);
-    box.append(element("div", "text", message.content));
-  }
-  for (const active of history.active_runs) {
-    const run = runOf(active);
-    showText(run, { message_ref: active.message_ref, offset: 0, content: active.text_so_far });
-  }
-  byId("stop").disabled = runs.size === 0;
-  toEnd();
-  const waiting = held ?? [];
-  held = null;
-  waiting.forEach(take);
-}
-
-function showEvent({ type, run_id, agent_name, payload }) {
-  const run = runOf({ run_id, agent_name });
-  switch (type) {
-    case "agent_thinking":
-      run.steps.append(element("div", "step", payload.reasoning));
-      break;
-    case "progress_update":
-      run.steps.append(element("div", "step", `${payload.percentage ?? "…"} % ${payload.message}`));
-      break;
-    case "tool_executing":
-      run.steps.append(element("div", "call", `${payload.tool_name}(${JSON.stringify(payload.parameters)})`));
-      break;
-    case "tool_completed":
-      run.steps.append(element("div", "call", `→ ${payload.status}: ${JSON.stringify(payload.result)}`));
-      break;
-    case "partial_result":
-      showText(run, payload);
-      break;
-    case "agent_completed":
-      run.text.textContent = payload.result;
-      break;
-    case "agent_error":
-    case "agent_stopped":
-    case "agent_death":
-      run.box.append(element("div", "end", payload.error_message ?? payload.reason ?? payload.message ?? type));
-      break;
-  }
-  if (ENDS.has(type)) runs.delete(run_id);
-  byId("stop").disabled = runs.size === 0;
-}
-
-// Offsets count bytes of UTF-8: a piece that was seen is not appended twice.
-function showText(run, { message_ref, offset, content }) {
-  if (run.ref !== message_ref) Object.assign(run, { ref: message_ref, bytes: 0 });
-  if (offset === 0) run.text.textContent = "";
-  if (offset > 0 && offset !== run.bytes) return;
-  run.text.append(content);
-  run.bytes = offset + new TextEncoder().encode(content).length;
-}
-
-function runOf({ run_id, agent_name }) {
-  if (!runs.has(run_id)) {
-    const box = addMessage("agent", agent_name);
-    const steps = box.appendChild(element("div", "steps"));
-    const text = box.appendChild(element("div", "text"));
-    runs.set(run_id, { box, steps, text, ref: null, bytes: 0 });
-  }
-  return runs.get(run_id);
-}
-
-function addMessage(role, who) {
-  const box = element("li", `message ${role}`);
-  box.append(element("div", "who", who));
-  byId("messages").append(box);
-  return box;
-}
-
-function showError({ code, message }) {
-  follow(() => addMessage("error", code).append(element("div", "end", message)));
-}
-
-// The raw frames, newest first.
-function note(frame, data) {
-  const entry = element("li");
-  const details = entry.appendChild(element("details"));
-  const summary = details.appendChild(element("summary"));
-  summary.append(element("b", "", frame.seq ?? "·"), frame.type);
-  details.addEventListener("toggle", () => {
-    if (details.open && details.childElementCount === 1) {
-      details.append(element("pre", "", JSON.stringify(JSON.parse(data), null, 2)));
-    }
-  });
-  byId("events").prepend(entry);
-  while (byId("events").childElementCount > EVENTS_KEPT) byId("events").lastElementChild.remove();
-}
-
-// What a person does.
-
-async function loadAgents() {
-  const response = await fetch("/v1/agents");
-  if (!response.ok) return;
-  for (const agent of await response.json()) {
-    const option = element("option", "", agent.name);
-    option.value = agent.name;
-    option.title = agent.description;
-    option.selected = agent.default;
-    byId("agent").append(option);
-  }
+function fit() {
+  const field = byId("content");
+  field.style.height = "auto";
+  field.style.height = `${field.scrollHeight}px`;
 }
 
 byId("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const content = byId("content").value.trim();
-  if (!content || byId("send").disabled) return;
-  const { id, frame } = send("user_message", { content, agent: byId("agent").value || undefined });
-  const box = addMessage("user waiting", "you");
-  box.append(element("div", "text", content));
-  toEnd();
-  unanswered.set(id, { frame, box });
+  if (!content || byId("send").disabled || !say(content, byId("agent").value)) return;
   byId("content").value = "";
+  sessionStorage.removeItem("draft");
+  fit();
 });
 
 byId("content").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey) {
-    event.preventDefault();
-    byId("composer").requestSubmit();
-  }
+  // Enter also ends a word that is being composed from several keys.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  byId("composer").requestSubmit();
 });
 
-byId("stop").addEventListener("click", () => send("stop_agent", { reason: "stopped on the page" }));
+byId("content").addEventListener("input", () => {
+  sessionStorage.setItem("draft", byId("content").value);
+  fit();
+});
 
-connect();
+byId("ideas").addEventListener("click", ({ target }) => {
+  if (target.matches("button")) say(target.textContent, byId("agent").value);
+});
+
+byId("stop").addEventListener("click", stop);
+
+// Other tabs and devices change the list too.
+addEventListener("focus", () => link.isLive && loadThreads());
+
+byId("content").value = sessionStorage.getItem("draft") ?? "";
+fit();
+timeline.begin();
+link.start();

@@ -8,6 +8,7 @@
 mod architecture;
 mod crash;
 mod custom;
+mod echo;
 mod examples;
 mod interleavings;
 mod isolation;

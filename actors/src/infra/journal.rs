@@ -15,6 +15,9 @@ use crate::ids::{Epoch, Fence, MessageId, RequestId, RunId, Seq, SessionId, Thre
 use crate::protocol::client::Page;
 use crate::protocol::server::{History, HistoryMessage, OpenCall, RunState, ThreadSummary};
 
+/// The name of a thread that was made without one, until something is said in it.
+pub const UNNAMED: &str = "New thread";
+
 /// Where sessions keep their events.
 ///
 /// Each call is a job in one queue: a revival stands behind the appends of the old incarnation, or fences them. The futures
@@ -252,7 +255,7 @@ pub struct Accept {
     pub idempotency: Idempotency,
     /// Its thread.
     pub thread_id: ThreadId,
-    /// Whether the thread may be made here, under this name.
+    /// Whether the thread may be made here, under this name. One that is there as [`UNNAMED`] gets the name.
     pub create_thread: Option<String>,
     /// The run that answers it.
     pub run_id: RunId,

@@ -5,11 +5,13 @@
 //! ever seen and reports bad UTF-8 as an I/O error, so frames come from a stream of our own (`reader`). Nor is its place
 //! in a response body, where the actor would freeze as soon as its client stops reading: a task of our own drives it (`pump`).
 //!
-//! The session owns the `Handle`, which owns nothing; the pump's task owns actor and socket, and ends them.
+//! The session owns the [`Handle`], which owns nothing; the pump's task owns actor and socket, and ends them. What is said
+//! here of the session holds for any [`Peer`].
 
 #[cfg(test)]
 mod fake_wire;
 mod ledger;
+mod peer;
 mod pump;
 mod reader;
 #[cfg(test)]
@@ -25,14 +27,14 @@ use actix_web_actors::ws::{self, WebsocketContext};
 use bytes::Bytes;
 use sessile_actors::limits::Limits;
 use sessile_actors::protocol::CloseCode;
-use sessile_actors::session::actor::{FrameArrived, SignOfLife, SinkClosed, SinkReady, UserSessionActor};
 use sessile_actors::session::sink::{OutFrame, PushError, Sink, SinkEnd, Socket, Uplink, Window};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
-use tracing::error;
 
 use self::ledger::Queued;
-use self::pump::{Desk, Ending, Report};
+pub use self::peer::{DataMessage, Delivery, Frame, Peer, deliver};
+pub use self::pump::Report;
+use self::pump::{Desk, Ending};
 use self::reader::{FrameReader, Inbound};
 use super::frame_guard::FrameLimits;
 
@@ -56,6 +58,8 @@ impl From<&Limits> for SocketLimits {
                 message_bytes: limits.message_bytes,
                 fragments: limits.fragments,
                 control_frames_per_second: limits.control_frames_per_second,
+                // The session protocol is text.
+                binary: false,
             },
             slow_client_timeout: limits.slow_client_timeout,
         }
@@ -89,11 +93,21 @@ impl OpenSockets {
 
 impl Socket for TcpSocket {
     fn open(self: Box<Self>, uplink: Uplink, window: Window) -> std::io::Result<Box<dyn Sink>> {
+        Ok(Box::new(self.open_for(uplink, window)?))
+    }
+}
+
+impl TcpSocket {
+    /// Opens it on the current thread for whom it belongs to.
+    ///
+    /// # Errors
+    /// What the operating system said.
+    pub fn open_for<P: Peer>(self, peer: P, window: Window) -> std::io::Result<Handle<P>> {
         self.stream.set_nonblocking(true)?;
         let stream = Rc::new(TcpStream::from_std(self.stream)?);
         // Without it a lone event waits for the acknowledgement of the one before: 43.7 ms instead of 64 us.
         stream.set_nodelay(true)?;
-        let desk = Rc::new(Desk::new(window, uplink));
+        let desk = Rc::new(Desk::new(window, peer));
         let reader = FrameReader::new(
             Rc::clone(&stream),
             Rc::clone(&desk.gate),
@@ -107,20 +121,20 @@ impl Socket for TcpSocket {
         let (address, actor) = start(sink, window);
         let pump = pump::run(stream, Rc::clone(&desk), actor, self.limits.slow_client_timeout);
         actix_rt::spawn(self.open.0.track_future(pump));
-        Ok(Box::new(Handle {
+        Ok(Handle {
             address,
             desk,
             is_closed: false,
-        }))
+        })
     }
 }
 
 /// Makes the actor with a mailbox for as many pushes as the window allows, so that the mailbox is never what is full.
-fn start(
-    sink: WebSocketSink,
+fn start<P: Peer>(
+    sink: WebSocketSink<P>,
     window: Window,
 ) -> (
-    Addr<WebSocketSink>,
+    Addr<WebSocketSink<P>>,
     impl futures_util::Stream<Item = Result<Bytes, actix_web::Error>>,
 ) {
     let address = Rc::new(Cell::new(None));
@@ -135,14 +149,14 @@ fn start(
 }
 
 /// The sink actor: turns pushes into WebSocket frames and the client's frames into messages to the session.
-struct WebSocketSink {
+struct WebSocketSink<P: Peer> {
     /// Shared with handle and pump.
-    desk: Rc<Desk<Uplink>>,
+    desk: Rc<Desk<P>>,
     /// Handed to the context when the actor starts.
     reader: Option<FrameReader<TcpStream>>,
 }
 
-impl Actor for WebSocketSink {
+impl<P: Peer> Actor for WebSocketSink<P> {
     type Context = WebsocketContext<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
@@ -152,18 +166,17 @@ impl Actor for WebSocketSink {
     }
 }
 
-impl StreamHandler<Inbound> for WebSocketSink {
+impl<P: Peer> StreamHandler<Inbound> for WebSocketSink<P> {
     fn handle(&mut self, inbound: Inbound, context: &mut Self::Context) {
-        let generation = self.desk.report.generation;
         match inbound {
-            Inbound::Text(text) => self.tell_session(FrameArrived { generation, text }, context),
+            Inbound::Data(message) => self.delivered(self.desk.report.arrived(message), context),
             Inbound::Ping(payload) => {
                 self.desk.gate.own_queued();
                 self.desk.ledger.borrow_mut().queued(Queued::own(payload.len()));
                 context.pong(&payload);
-                self.tell_session(SignOfLife { generation }, context);
+                self.delivered(self.desk.report.alive(), context);
             }
-            Inbound::Pong => self.tell_session(SignOfLife { generation }, context),
+            Inbound::Pong => self.delivered(self.desk.report.alive(), context),
             Inbound::Close(close) => self.end(Ending::echo(close), context),
             Inbound::Fault(code, reason) => {
                 let reason = reason.map_or_else(|| code.reason().into_owned(), str::to_owned);
@@ -175,29 +188,28 @@ impl StreamHandler<Inbound> for WebSocketSink {
 }
 
 // `WebsocketContext` asks for it; its own input stream is `pending()` for ever.
-impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for WebSocketSink {
+impl<P: Peer> StreamHandler<Result<ws::Message, ws::ProtocolError>> for WebSocketSink<P> {
     fn handle(&mut self, _: Result<ws::Message, ws::ProtocolError>, _: &mut Self::Context) {}
 }
 
 /// Sends the frames of one turn.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct SendTurn {
-    turn: Vec<OutFrame>,
+struct SendTurn<F: 'static> {
+    turn: Vec<F>,
 }
 
-impl Handler<SendTurn> for WebSocketSink {
+impl<P: Peer> Handler<SendTurn<P::Frame>> for WebSocketSink<P> {
     type Result = ();
 
-    fn handle(&mut self, SendTurn { turn }: SendTurn, context: &mut Self::Context) {
+    fn handle(&mut self, SendTurn { turn }: SendTurn<P::Frame>, context: &mut Self::Context) {
         for frame in turn {
-            let bytes = frame.text.len();
-            let Ok(text) = frame.text.try_into() else {
-                error!(session = %self.desk.report.tag, "a frame of ours is not UTF-8; the socket is cut");
+            let bytes = frame.bytes();
+            let Some(message) = frame.encode() else {
                 return self.end(Ending::with(&CloseCode::Resumable, SinkEnd::Ours), context);
             };
             self.desk.ledger.borrow_mut().queued(Queued::pushed(bytes));
-            context.write_raw(ws::Message::Text(text));
+            context.write_raw(message);
         }
     }
 }
@@ -207,7 +219,7 @@ impl Handler<SendTurn> for WebSocketSink {
 #[rtype(result = "()")]
 struct SendPing;
 
-impl Handler<SendPing> for WebSocketSink {
+impl<P: Peer> Handler<SendPing> for WebSocketSink<P> {
     type Result = ();
 
     fn handle(&mut self, SendPing: SendPing, context: &mut Self::Context) {
@@ -224,7 +236,7 @@ struct EndSocket {
     code: CloseCode,
 }
 
-impl Handler<EndSocket> for WebSocketSink {
+impl<P: Peer> Handler<EndSocket> for WebSocketSink<P> {
     type Result = ();
 
     fn handle(&mut self, EndSocket { code }: EndSocket, context: &mut Self::Context) {
@@ -232,28 +244,20 @@ impl Handler<EndSocket> for WebSocketSink {
     }
 }
 
-impl WebSocketSink {
-    /// Hands a message to the session. While its mailbox is full the client is not read.
-    fn tell_session<M>(&mut self, message: M, context: &mut WebsocketContext<Self>)
-    where
-        M: Message<Result = ()> + Send + 'static,
-        UserSessionActor: Handler<M>,
-    {
-        match self.desk.report.session.try_send(message) {
-            Ok(()) => {}
-            Err(actix::prelude::SendError::Full(message)) => {
+impl<P: Peer> WebSocketSink<P> {
+    /// Goes by what became of a message to the session. While its mailbox is full the client is not read.
+    fn delivered(&mut self, delivery: Delivery, context: &mut WebsocketContext<Self>) {
+        match delivery {
+            Delivery::Taken => {}
+            Delivery::Full(sending) => {
                 let gate = Rc::clone(&self.desk.gate);
                 gate.hold();
-                let sending = self.desk.report.session.send(message);
                 actix_rt::spawn(async move {
-                    // An error means that the session is gone: the next message, or its dropped handle, ends the socket.
-                    let _ = sending.await;
+                    sending.await;
                     gate.release();
                 });
             }
-            Err(actix::prelude::SendError::Closed(_)) => {
-                self.end(Ending::with(&CloseCode::Resumable, SinkEnd::Ours), context);
-            }
+            Delivery::Gone => self.end(Ending::with(&CloseCode::Resumable, SinkEnd::Ours), context),
         }
     }
 
@@ -263,48 +267,27 @@ impl WebSocketSink {
     }
 }
 
-impl Report for Uplink {
-    fn ready(&self) {
-        let ready = SinkReady {
-            generation: self.generation,
-        };
-        if let Err(actix::prelude::SendError::Full(ready)) = self.session.try_send(ready) {
-            // Not lost where the mailbox is full: the session may be waiting for nothing else. The ledger reports once for
-            // each time that the session filled it, so there are no more of these than that.
-            let sending = self.session.send(ready);
-            actix_rt::spawn(async move {
-                let _ = sending.await;
-            });
-        }
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the death notice of a socket: sent once, and never lost"
-    )]
-    fn closed(&self, end: SinkEnd) {
-        self.session.do_send(SinkClosed {
-            generation: self.generation,
-            end,
-        });
-    }
-}
-
-/// What the session holds of its socket.
-struct Handle {
-    address: Addr<WebSocketSink>,
-    desk: Rc<Desk<Uplink>>,
+/// What the session holds of its socket. Dropping it closes with 4000.
+pub struct Handle<P: Peer> {
+    address: Addr<WebSocketSink<P>>,
+    desk: Rc<Desk<P>>,
     /// Whether the end was ordered.
     is_closed: bool,
 }
 
-impl Sink for Handle {
-    fn room(&self) -> (usize, usize) {
+impl<P: Peer> Handle<P> {
+    /// Room for more: frames and bytes. One who finds too little is told by [`Report::ready`] when there is more.
+    #[must_use]
+    pub fn room(&self) -> (usize, usize) {
         self.desk.ledger.borrow_mut().room()
     }
 
-    fn push(&mut self, turn: Vec<OutFrame>) -> Result<(), PushError> {
-        if turn.iter().any(|frame| frame.tag != self.desk.report.tag) {
+    /// Hands over the frames of one turn, in order. Call it with no more than there is room for.
+    ///
+    /// # Errors
+    /// [`PushError`]. Nothing of the turn was sent.
+    pub fn push(&mut self, turn: Vec<P::Frame>) -> Result<(), PushError> {
+        if !turn.iter().all(|frame| self.desk.report.owns(frame)) {
             return Err(PushError::ForeignTag);
         }
         if self.is_closed {
@@ -313,7 +296,7 @@ impl Sink for Handle {
         if turn.is_empty() {
             return Ok(());
         }
-        let bytes = turn.iter().map(|frame| frame.text.len()).sum();
+        let bytes = turn.iter().map(Frame::bytes).sum();
         self.desk.ledger.borrow_mut().take(turn.len(), bytes)?;
         self.address
             .try_send(SendTurn { turn })
@@ -323,8 +306,31 @@ impl Sink for Handle {
             })
     }
 
+    /// Lets this many messages more through.
+    pub fn grant(&mut self, messages: usize) {
+        self.desk.gate.grant(messages);
+    }
+
+    /// Sends what was pushed, then the close frame, then ends.
+    pub fn close(&mut self, code: CloseCode) {
+        if !std::mem::replace(&mut self.is_closed, true) {
+            // Refused where the socket is over. The mailbox has room for it beside all pushes.
+            let _ = self.address.try_send(EndSocket { code });
+        }
+    }
+}
+
+impl Sink for Handle<Uplink> {
+    fn room(&self) -> (usize, usize) {
+        self.room()
+    }
+
+    fn push(&mut self, turn: Vec<OutFrame>) -> Result<(), PushError> {
+        self.push(turn)
+    }
+
     fn grant(&mut self, frames: usize) {
-        self.desk.gate.grant(frames);
+        self.grant(frames);
     }
 
     fn ping(&mut self) {
@@ -335,14 +341,11 @@ impl Sink for Handle {
     }
 
     fn close(&mut self, code: CloseCode) {
-        if !std::mem::replace(&mut self.is_closed, true) {
-            // Refused where the socket is over. The mailbox has room for it beside all pushes.
-            let _ = self.address.try_send(EndSocket { code });
-        }
+        self.close(code);
     }
 }
 
-impl Drop for Handle {
+impl<P: Peer> Drop for Handle<P> {
     fn drop(&mut self) {
         self.close(CloseCode::Resumable);
     }

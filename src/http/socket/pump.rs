@@ -35,7 +35,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 const DISCARD_BYTES: usize = 4 * 1024;
 
 /// Where a sink reports to.
-pub(super) trait Report {
+pub trait Report {
     /// There is room again.
     fn ready(&self);
     /// The socket is over. Called once.

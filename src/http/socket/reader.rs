@@ -15,6 +15,7 @@ use sessile_actors::protocol::CloseCode;
 use tokio::time::Instant;
 use tokio_util::codec::Decoder;
 
+use super::peer::DataMessage;
 use super::wire::Wire;
 use crate::http::frame_guard::{FrameGuard, FrameLimits};
 
@@ -23,6 +24,9 @@ const READ_BYTES: usize = 4 * 1024;
 /// Pongs and pings that may be unsent. Beyond: the socket is not read, so that a client which pings and does not read
 /// makes us keep no more than these.
 const OWN_FRAMES_UNSENT: usize = 8;
+
+/// A text message, or the part of one that has come, is not UTF-8.
+const BAD_UTF8: Inbound = Inbound::Fault(CloseCode::BadUtf8, None);
 
 /// Whether the client is read: the session's grants, and what holds them up.
 #[derive(Debug, Default)]
@@ -95,8 +99,8 @@ impl Gate {
 /// What came from the client.
 #[derive(Debug, PartialEq)]
 pub(super) enum Inbound {
-    /// A whole text message, valid UTF-8. It cost one grant.
-    Text(Bytes),
+    /// A whole message. It cost one grant.
+    Data(DataMessage),
     /// A ping, to be answered.
     Ping(Bytes),
     /// The answer to a ping of ours.
@@ -116,8 +120,13 @@ pub(super) struct FrameReader<W> {
     guard: FrameGuard,
     codec: Codec,
     buffer: BytesMut,
-    /// The text message under way.
+    /// The message under way.
     message: BytesMut,
+    /// Whether that is text.
+    is_text: bool,
+    /// Bytes at its end that begin a character: the next fragment ends it.
+    half_character: u8,
+    takes_binary: bool,
     /// What the guard found behind the frames that are still in `buffer`.
     verdict: Option<CloseCode>,
     is_over: bool,
@@ -133,6 +142,9 @@ impl<W: Wire> FrameReader<W> {
             codec: Codec::new().max_size(limits.frame_bytes),
             buffer: BytesMut::from(leftover.as_ref()),
             message: BytesMut::new(),
+            is_text: false,
+            half_character: 0,
+            takes_binary: limits.binary,
             verdict: None,
             is_over: false,
         };
@@ -158,10 +170,8 @@ impl<W: Wire> FrameReader<W> {
                     }
                 }
                 Ok(None) => return self.verdict.take().map(|code| Inbound::Fault(code, None)),
-                Err(_) => {
-                    let code = self.verdict.take().unwrap_or(CloseCode::Protocol);
-                    return Some(Inbound::Fault(code, None));
-                }
+                // What the guard found stands behind this: it is cut off.
+                Err(_) => return Some(Inbound::Fault(CloseCode::Protocol, None)),
             }
         }
     }
@@ -169,37 +179,65 @@ impl<W: Wire> FrameReader<W> {
     /// Takes one frame. None: it is part of a message that is not whole yet.
     fn take(&mut self, frame: Frame) -> Option<Inbound> {
         match frame {
-            Frame::Text(text) => Some(self.text(text)),
-            Frame::Continuation(Item::FirstText(part)) => {
-                self.message = BytesMut::from(part.as_ref());
-                None
-            }
-            Frame::Continuation(Item::Continue(part)) => {
-                self.message.extend_from_slice(&part);
-                None
-            }
-            Frame::Continuation(Item::Last(part)) => {
-                self.message.extend_from_slice(&part);
-                let text = std::mem::take(&mut self.message).freeze();
-                Some(self.text(text))
-            }
-            Frame::Binary(_) | Frame::Continuation(Item::FirstBinary(_)) => Some(Inbound::Fault(
+            Frame::Text(text) => Some(if std::str::from_utf8(&text).is_ok() {
+                self.whole(DataMessage::Text(text))
+            } else {
+                BAD_UTF8
+            }),
+            Frame::Binary(_) | Frame::Continuation(Item::FirstBinary(_)) if !self.takes_binary => Some(Inbound::Fault(
                 CloseCode::Protocol,
                 Some("the protocol knows text messages only"),
             )),
+            Frame::Binary(payload) => Some(self.whole(DataMessage::Binary(payload))),
+            Frame::Continuation(Item::FirstText(part)) => {
+                self.is_text = true;
+                self.add(&part, false).err()
+            }
+            Frame::Continuation(Item::FirstBinary(part)) => {
+                self.is_text = false;
+                self.add(&part, false).err()
+            }
+            Frame::Continuation(Item::Continue(part)) => self.add(&part, false).err(),
+            Frame::Continuation(Item::Last(part)) => {
+                let added = self.add(&part, true);
+                let payload = std::mem::take(&mut self.message).freeze();
+                Some(match added {
+                    Err(fault) => fault,
+                    Ok(()) if self.is_text => self.whole(DataMessage::Text(payload)),
+                    Ok(()) => self.whole(DataMessage::Binary(payload)),
+                })
+            }
             Frame::Ping(payload) => Some(Inbound::Ping(payload)),
             Frame::Pong(_) => Some(Inbound::Pong),
             Frame::Close(reason) => Some(Inbound::Close(reason)),
         }
     }
 
-    /// Judges UTF-8 here, on raw bytes: the codec's own check reports an I/O error, and 1007 would be a guess.
-    fn text(&self, text: Bytes) -> Inbound {
-        if std::str::from_utf8(&text).is_err() {
-            return Inbound::Fault(CloseCode::BadUtf8, None);
-        }
+    fn whole(&self, message: DataMessage) -> Inbound {
         self.gate.spend();
-        Inbound::Text(text)
+        Inbound::Data(message)
+    }
+
+    /// Adds a fragment to the message under way, and judges text by its fragments: a bad one is refused when it comes, and
+    /// no byte is judged twice but those of a character that two fragments share.
+    ///
+    /// UTF-8 is judged here, on raw bytes: the codec's own check reports an I/O error, and 1007 would be a guess.
+    fn add(&mut self, part: &[u8], is_last: bool) -> Result<(), Inbound> {
+        let from = self.message.len() - usize::from(std::mem::take(&mut self.half_character));
+        self.message.extend_from_slice(part);
+        if !self.is_text {
+            return Ok(());
+        }
+        let unjudged = &self.message[from..];
+        match std::str::from_utf8(unjudged) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error_len().is_none() && !is_last => {
+                // At most 3 bytes: with the fourth a character is whole.
+                self.half_character = (unjudged.len() - error.valid_up_to()) as u8;
+                Ok(())
+            }
+            Err(_) => Err(BAD_UTF8),
+        }
     }
 
     /// Reads once. `Ok(false)`: the client is gone.
@@ -261,6 +299,7 @@ mod tests {
         message_bytes: 1500,
         fragments: 4,
         control_frames_per_second: 20,
+        binary: false,
     };
     const TEXT: u8 = 0x81;
     const PING: u8 = 0x89;
@@ -278,7 +317,7 @@ mod tests {
             let (wire, _gate, mut reader) = reader(9, &bytes[..split]);
             wire.client_sends(&bytes[split..]);
             assert_eq!(next(&mut reader), Some(Inbound::Ping(Bytes::from_static(b"?"))));
-            assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"hello"))));
+            assert_eq!(next(&mut reader), Some(text(b"hello")));
             assert_eq!(next(&mut reader), None);
         }
     }
@@ -287,13 +326,13 @@ mod tests {
     fn without_credit_the_socket_is_not_read() {
         let (wire, gate, mut reader) = reader(1, b"");
         wire.client_sends(&[client_frame(TEXT, b"1"), client_frame(TEXT, b"2")].concat());
-        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"1"))));
+        assert_eq!(next(&mut reader), Some(text(b"1")));
         wire.client_sends(&client_frame(TEXT, b"3"));
         assert_eq!(next(&mut reader), None);
         assert_eq!(wire.reads.get(), 1);
         gate.grant(2);
-        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"2"))));
-        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"3"))));
+        assert_eq!(next(&mut reader), Some(text(b"2")));
+        assert_eq!(next(&mut reader), Some(text(b"3")));
     }
 
     #[test]
@@ -312,7 +351,7 @@ mod tests {
     fn what_came_before_a_fault_is_handed_over_first() {
         let (wire, _gate, mut reader) = reader(9, b"");
         wire.client_sends(&[client_frame(TEXT, b"fine"), vec![0xc1, 0x80]].concat());
-        assert_eq!(next(&mut reader), Some(Inbound::Text(Bytes::from_static(b"fine"))));
+        assert_eq!(next(&mut reader), Some(text(b"fine")));
         assert_eq!(next(&mut reader), Some(Inbound::Fault(CloseCode::Protocol, None)));
         assert_eq!(reader.next().now_or_never(), Some(None));
     }
@@ -337,10 +376,46 @@ mod tests {
         }
         let (wire, _gate, mut reader) = reader(9, b"");
         wire.client_sends(&[client_frame(0x01, b"\xe2"), client_frame(0x80, b"\x82\xac")].concat());
-        assert_eq!(
-            next(&mut reader),
-            Some(Inbound::Text(Bytes::from_static("€".as_bytes())))
-        );
+        assert_eq!(next(&mut reader), Some(text("€".as_bytes())));
+    }
+
+    #[test]
+    fn bad_utf8_is_refused_with_the_fragment_that_holds_it() {
+        let euro_and_more = "a€😀".as_bytes();
+        for split in 0..euro_and_more.len() {
+            let (wire, _gate, mut reader) = reader(9, b"");
+            wire.client_sends(&client_frame(0x01, &euro_and_more[..split]));
+            assert_eq!(next(&mut reader), None, "good so far");
+            wire.client_sends(&client_frame(0x00, &euro_and_more[split..]));
+            wire.client_sends(&client_frame(0x00, b"\xf4"));
+            assert_eq!(next(&mut reader), None, "good so far");
+            wire.client_sends(&client_frame(0x00, b"\x90"));
+            assert_eq!(next(&mut reader), Some(BAD_UTF8), "beyond the last character");
+        }
+    }
+
+    #[test]
+    fn binary_messages_are_taken_where_the_limits_say_so() {
+        let limits = FrameLimits { binary: true, ..LIMITS };
+        let (wire, _gate, mut reader) = reader_within(limits, 9, b"");
+        wire.client_sends(&client_frame(0x82, b"\xff"));
+        wire.client_sends(&[client_frame(0x02, b"\xe2"), client_frame(0x80, b"\x82")].concat());
+        wire.client_sends(&[client_frame(0x01, b"\xe2"), client_frame(0x80, b"\x82\xac")].concat());
+        for expected in [
+            DataMessage::Binary(Bytes::from_static(b"\xff")),
+            DataMessage::Binary(Bytes::from_static(b"\xe2\x82")),
+            DataMessage::Text(Bytes::from_static("€".as_bytes())),
+        ] {
+            assert_eq!(next(&mut reader), Some(Inbound::Data(expected)));
+        }
+    }
+
+    #[test]
+    fn of_two_faults_the_first_is_told() {
+        let (wire, _gate, mut reader) = reader(9, b"");
+        let (one_byte_close, too_big) = (client_frame(0x88, b"x"), client_frame(TEXT, &[b'x'; 1001]));
+        wire.client_sends(&[one_byte_close, too_big].concat());
+        assert_eq!(next(&mut reader), Some(Inbound::Fault(CloseCode::Protocol, None)));
     }
 
     #[test]
@@ -372,12 +447,24 @@ mod tests {
         assert_eq!(next(&mut reader), Some(Inbound::Gone));
     }
 
+    fn text(text: &'static [u8]) -> Inbound {
+        Inbound::Data(DataMessage::Text(Bytes::from_static(text)))
+    }
+
     fn reader(credit: usize, leftover: &[u8]) -> (Rc<FakeWire>, Rc<Gate>, FrameReader<FakeWire>) {
+        reader_within(LIMITS, credit, leftover)
+    }
+
+    fn reader_within(
+        limits: FrameLimits,
+        credit: usize,
+        leftover: &[u8],
+    ) -> (Rc<FakeWire>, Rc<Gate>, FrameReader<FakeWire>) {
         let (wire, gate) = (Rc::new(FakeWire::default()), Rc::new(Gate::new(credit)));
         let reader = FrameReader::new(
             Rc::clone(&wire),
             Rc::clone(&gate),
-            LIMITS,
+            limits,
             &Bytes::copy_from_slice(leftover),
         );
         (wire, gate, reader)

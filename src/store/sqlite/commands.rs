@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{RunId, Seq, ThreadId, UserId};
-use sessile_actors::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply};
+use sessile_actors::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply, UNNAMED};
 use sessile_actors::protocol::server::RunState;
 
 use super::{rows, threads};
@@ -90,8 +90,8 @@ impl Caller<'_> {
             return Ok(reply);
         }
         let thread = accept.thread_id;
-        let known = threads::name(db, self.user(), thread).await?.is_some();
-        if !known && accept.create_thread.is_none() {
+        let known = threads::name(db, self.user(), thread).await?;
+        if known.is_none() && accept.create_thread.is_none() {
             return Ok(StoreReply::NotFound);
         }
         if accept.start
@@ -99,11 +99,15 @@ impl Caller<'_> {
         {
             return Ok(refusal);
         }
-        if let Some(name) = accept.create_thread.as_ref().filter(|_| !known)
-            && !threads::insert(db, self.user(), thread, name, self.at).await?
-        {
-            // The id is another user's.
-            return Ok(StoreReply::NotFound);
+        match (known, &accept.create_thread) {
+            (None, Some(name)) if !threads::insert(db, self.user(), thread, name, self.at).await? => {
+                // The id is another user's.
+                return Ok(StoreReply::NotFound);
+            }
+            (Some(known), Some(name)) if known == UNNAMED => {
+                threads::rename(db, self.user(), thread, name).await?;
+            }
+            (None | Some(_), _) => {}
         }
         self.insert_run(db, accept).await?;
         let message = threads::NewMessage {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sessile_actors::ids::{Seq, ThreadId};
-use sessile_actors::infra::journal::{Accept, StoreCommand, StoreError, StoreReply};
+use sessile_actors::infra::journal::{Accept, StoreCommand, StoreError, StoreReply, UNNAMED};
 use sessile_actors::protocol::client::Page;
 use sessile_actors::protocol::server::RunState;
 
@@ -11,6 +11,7 @@ use super::kit::{World, accept, asked, at, busy, done, named, page, promote, thi
 super::over_both_backends! {
     a_thread_has_a_row_once_something_was_said_in_it
     a_thread_is_made_once_and_is_the_current_one
+    a_thread_without_a_name_is_named_by_its_first_message
     a_thread_can_be_renamed
     a_session_switches_among_its_users_threads
     another_users_thread_is_not_there
@@ -75,6 +76,18 @@ async fn a_thread_is_made_once_and_is_the_current_one(world: World) {
     assert_eq!(ada.ask(command).await, duplicate);
     let revived = world.journal.revive(ada.context.clone(), at(1)).await.unwrap();
     assert_eq!(revived.thread, thread_id);
+}
+
+async fn a_thread_without_a_name_is_named_by_its_first_message(world: World) {
+    let mut ada = world.session("ada").await;
+    let (unnamed, named_before) = (ThreadId::mint(), ThreadId::mint());
+    ada.ask(create(unnamed, UNNAMED)).await;
+    ada.ask(create(named_before, "plans")).await;
+    for thread in [unnamed, named_before] {
+        ada.ask(StoreCommand::Accept(accept(thread, "hello", false))).await;
+    }
+    assert_eq!(ada.ask(switch(unnamed)).await, named("a thread"));
+    assert_eq!(ada.ask(switch(named_before)).await, named("plans"));
 }
 
 async fn a_thread_can_be_renamed(world: World) {

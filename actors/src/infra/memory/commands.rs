@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::context::SessionContext;
 use crate::ids::{RunId, ThreadId, UserId};
-use crate::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply, StoredRun};
+use crate::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply, StoredRun, UNNAMED};
 use crate::protocol::server::RunState;
 
 use super::state::{ClientMessageRow, MessageRow, RunRow, SessionRow, State, ThreadRow};
@@ -70,8 +70,12 @@ impl State {
         {
             return refusal;
         }
-        if let Some(name) = accept.create_thread.filter(|_| !known) {
-            self.create_thread(caller.user(), accept.thread_id, name, caller.at);
+        if let Some(name) = accept.create_thread {
+            match self.thread_mut(caller.user(), accept.thread_id) {
+                None => self.create_thread(caller.user(), accept.thread_id, name, caller.at),
+                Some(thread) if thread.name == UNNAMED => thread.name = name,
+                Some(_) => {}
+            }
         }
         let message = MessageRow {
             id: accept.idempotency.message_id,

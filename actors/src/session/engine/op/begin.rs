@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::answers::refusal;
 use super::{Arrived, Fresh, Op, Stage, Work};
 use crate::ids::{MessageId, RunId, ThreadId};
+use crate::infra::journal::UNNAMED;
 use crate::protocol::client::{Command, Say, ThreadTarget};
 use crate::protocol::server::{Control, ErrorCode, StoppedBy};
 use crate::session::engine::{Drain, Effect, Engine, Now, Stop};
@@ -62,7 +63,7 @@ impl Engine {
             Command::CreateThread { name } => (
                 fresh.thread,
                 Work::Create {
-                    name: name.unwrap_or_else(|| "New thread".to_owned()),
+                    name: name.unwrap_or_else(|| UNNAMED.to_owned()),
                 },
             ),
             Command::SwitchThread { thread_id } => (thread_id, Work::Switch),

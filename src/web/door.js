@@ -1,0 +1,34 @@
+// What is asked over HTTP: tickets, agents, Markdown as HTML, a stop past a wedged socket.
+
+// The token of a server that wants one. It stays in this tab.
+let token = sessionStorage.getItem("token");
+
+export function signIn(pasted) {
+  token = pasted.trim();
+  sessionStorage.setItem("token", token);
+}
+
+// A refusal: what the server says to do, and how long to wait first.
+export class Refusal extends Error {
+  constructor(status, detail, wait) {
+    super(detail);
+    this.status = status;
+    this.wait = wait;
+  }
+}
+
+async function ask(method, path, body) {
+  const headers = {};
+  if (token) headers.authorization = `Bearer ${token}`;
+  if (body) headers["content-type"] = "application/json";
+  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  const wait = Number(response.headers.get("retry-after") ?? 0) * 1_000;
+  throw new Refusal(response.status, answer.detail ?? response.statusText, wait);
+}
+
+export const ticket = () => ask("POST", "/v1/tickets");
+export const agents = () => ask("GET", "/v1/agents");
+export const markdown = (texts) => ask("POST", "/v1/markdown", { texts });
+export const stop = (session, reason) => ask("POST", `/v1/sessions/${session}/stop`, { reason });

@@ -1,0 +1,127 @@
+// What is known of each run from its events. Applying an event twice changes nothing: text goes by offsets, calls by id.
+
+import { bytesOf } from "./dom.js";
+
+// Runs that are kept for their tool calls and thoughts. Beyond: the oldest that has ended is forgotten.
+const KEPT = 200;
+// Steps of a run that are kept. Beyond: later ones are only counted.
+const STEPS_MAX = 400;
+
+const ENDS = new Set(["agent_completed", "agent_error", "agent_stopped", "agent_death"]);
+
+export class Runs {
+  constructor() {
+    this.byId = new Map();
+  }
+
+  get(id) {
+    return this.byId.get(id);
+  }
+
+  // Takes an event in; gives back its run.
+  take({ type, seq, thread_id, run_id, agent_name, payload }) {
+    const run = this.open(run_id, thread_id, agent_name);
+    run.seq = seq;
+    if (payload.erased) return run;
+    switch (type) {
+      case "agent_thinking":
+        addStep(run, { kind: "thought", key: seq, text: payload.reasoning });
+        break;
+      case "progress_update":
+        addStep(run, { kind: "thought", key: seq, text: progress(payload) });
+        break;
+      case "tool_executing":
+        addStep(run, callOf(payload.call_id, payload.tool_name, payload.parameters));
+        break;
+      case "tool_completed":
+        complete(run, payload);
+        break;
+      case "partial_result":
+        addText(run, payload);
+        break;
+    }
+    if (ENDS.has(type)) end(run, type, seq, payload);
+    return run;
+  }
+
+  // A run at work as a snapshot tells it. One whose end came after the snapshot stays ended.
+  takeActive(active, thread, asOfSeq) {
+    const run = this.open(active.run_id, thread, active.agent_name);
+    if (run.end && run.end.seq <= asOfSeq) run.end = null;
+    if (active.message_ref && bytesOf(active.text_so_far) >= run.bytes) {
+      Object.assign(run, { ref: active.message_ref, text: active.text_so_far, bytes: bytesOf(active.text_so_far) });
+    }
+    for (const { call_id, tool_name } of active.open_calls) addStep(run, callOf(call_id, tool_name, null));
+    return run;
+  }
+
+  // The runs of a thread, oldest first.
+  of(thread) {
+    return [...this.byId.values()].filter((run) => run.thread === thread);
+  }
+
+  // The run, made where it is not known yet. `seq` is its last event, `bytes` the length of `text` in UTF-8.
+  open(id, thread, agent) {
+    if (!this.byId.has(id)) {
+      this.byId.set(id, { id, thread, agent, seq: 0, steps: [], ref: null, text: "", bytes: 0, end: null });
+      this.forget();
+    }
+    return this.byId.get(id);
+  }
+
+  forget() {
+    if (this.byId.size <= KEPT) return;
+    for (const run of this.byId.values()) {
+      if (run.end) return this.byId.delete(run.id);
+    }
+  }
+}
+
+// One that is there already (it was seen before a reload) is not added again.
+function addStep(run, step) {
+  if (run.steps.length < STEPS_MAX && !run.steps.some((known) => known.key === step.key)) run.steps.push(step);
+}
+
+const callOf = (id, tool, parameters) => ({ kind: "call", key: id, tool, parameters, status: "running", result: null });
+
+function complete(run, { call_id, tool_name, status, result, truncated, execution_time_ms }) {
+  addStep(run, callOf(call_id, tool_name, null));
+  const call = run.steps.find((step) => step.key === call_id);
+  if (call) Object.assign(call, { status, result, truncated, took: execution_time_ms });
+}
+
+function progress({ percentage, message }) {
+  return percentage === undefined ? message : `${percentage} % ${message}`;
+}
+
+// Offsets count bytes of UTF-8: a piece that was seen is not appended twice, and one behind a gap waits for the snapshot.
+function addText(run, { message_ref, offset, content }) {
+  if (run.ref !== message_ref && offset === 0) Object.assign(run, { ref: message_ref, text: "", bytes: 0 });
+  if (run.ref !== message_ref || offset !== run.bytes) return;
+  run.text += content;
+  run.bytes += bytesOf(content);
+}
+
+function end(run, type, seq, payload) {
+  run.end = { type, seq, ...outcome(type, payload) };
+  if (type === "agent_completed") run.text = payload.result;
+  else if (payload.partial && !run.text) run.text = payload.partial;
+  for (const step of run.steps) {
+    // A call whose end was never told: the run is over, so it is not at work any more.
+    if (step.status === "running") step.status = "unknown";
+  }
+}
+
+// What is said of an end, beside the answer.
+function outcome(type, payload) {
+  switch (type) {
+    case "agent_completed":
+      return { took: payload.execution_time_ms, usage: payload.usage };
+    case "agent_error":
+      return { trouble: payload.error_message, retry: true };
+    case "agent_stopped":
+      return { trouble: `Stopped: ${payload.reason}`, retry: true, discarded: payload.discarded_message_ids };
+    case "agent_death":
+      return { trouble: payload.message, retry: true };
+  }
+}
