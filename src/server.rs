@@ -196,13 +196,14 @@ async fn serve(
     let server = http::serve(vec![listener], state, &config.server)?;
     let handle = server.handle();
     let serving = actix_rt::spawn(server);
+    // Before anyone is told: who reads the address may send a signal at once, and that must drain.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     if let Err(error) = announce(facts) {
         warn!(%error, "standard output is closed: nobody is told the address");
     }
     info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

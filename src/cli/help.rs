@@ -40,7 +40,8 @@ Environment:
                             SESSILE__LIMITS__RUN_TIME=2m
                             SESSILE__SERVER__LISTEN=127.0.0.1:9000
   SESSILE__DATA_DIR       sets data_dir, the one key without a section
-  SESSILE_TOKEN           the token that `sessile chat` shows to a server that wants one
+  SESSILE_URL, SESSILE_TOKEN
+                          where `sessile chat` goes, and the token that it shows there
   NO_COLOR                where it is not empty, nothing is coloured, bold or dim
 
 Files:
@@ -53,7 +54,8 @@ Exit codes:
   0    done; a server was stopped and everything had ended
   1    refused or failed, or stopped before everything had ended: standard error says why
   2    the command line can't be read
-  70   the supervisor panicked: start the server again; sessions resume from the journal";
+  70   the supervisor panicked: start the server again; sessions resume from the journal
+  `sessile chat --help` has those of the chat.";
 
 /// What stands below `sessile serve --help`.
 pub(super) const SERVE: &str = "\

@@ -33,7 +33,7 @@ const threads = new Threads({
   onMore: (before) => loadThreads(before),
 });
 // The requests that are open, by what they are for: an older answer is not taken for a newer one.
-const asked = { threads: null, moreThreads: null, history: null, earlier: null };
+const asked = { threads: null, moreThreads: null, history: null, earlier: null, back: null };
 let readAgain = 0;
 
 // What arrives.
@@ -107,7 +107,7 @@ function established({ user_id, thread_id, resumed }) {
   }
   // The thread that this tab showed, where its session is a new one.
   const shown = conversation.thread ?? sessionStorage.getItem("thread");
-  if (!resumed && shown && shown !== thread_id) ask("switch_thread", { thread_id: shown });
+  asked.back = !resumed && shown && shown !== thread_id ? ask("switch_thread", { thread_id: shown }) : null;
   if (conversation.thread !== thread_id || !resumed) open(thread_id);
   loadHistory();
   loadThreads();
@@ -153,6 +153,8 @@ function refused({ reply_to, message, retryable, retry_after_ms }) {
     setTimeout(read, retry_after_ms ?? READ_AGAIN);
     return;
   }
+  // The thread that this tab showed is gone with its session: the new one stands open.
+  if (reply_to === asked.back) return;
   conversation.refused(reply_to, message);
   toast(sentence(message));
   loadThreads();

@@ -22,6 +22,11 @@ const UNANSWERED_MAX = 16;
 const TRIES = 5;
 const RETRY_AFTER = 1_000;
 
+// How long a live line may be silent before it is asked for a sign of life, and how long that may take, in milliseconds. A line
+// that broke without a word (a laptop that slept, a network that changed) would otherwise look live for minutes.
+const SILENT = 15_000;
+const ANSWERS_WITHIN = 10_000;
+
 const NOWHERE = { id: null, epoch: null, lastSeq: 0 };
 
 export class Link {
@@ -36,6 +41,8 @@ export class Link {
     this.attempt = 0;
     this.cutSince = null;
     this.timer = null;
+    this.heardAt = 0;
+    this.askedAt = 0;
   }
 
   async start() {
@@ -46,6 +53,7 @@ export class Link {
     this.acked = this.session.lastSeq;
     addEventListener("online", () => this.hurry());
     document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
+    setInterval(() => this.listen(), ANSWERS_WITHIN / 2);
     await this.connect();
   }
 
@@ -67,7 +75,8 @@ export class Link {
       const scheme = location.protocol === "https:" ? "wss" : "ws";
       const socket = new WebSocket(`${scheme}://${location.host}/v1/session?${query}`, "sessile.v1");
       socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
-      socket.onclose = (close) => this.closed(close);
+      // One that was given up may end much later.
+      socket.onclose = (close) => socket === this.socket && this.closed(close);
       this.socket = socket;
     } catch (error) {
       if (error.status === 401) return this.onSignIn(error.message);
@@ -99,6 +108,20 @@ export class Link {
     this.connect();
   }
 
+  // Gives a line up that does not answer. A hidden page's timers are rare: it is judged by what it was asked, not by silence.
+  listen() {
+    if (!this.isLive) return;
+    const now = Date.now();
+    if (this.askedAt > this.heardAt) {
+      if (now - this.askedAt < ANSWERS_WITHIN) return;
+      this.socket.close();
+      this.closed({ code: 1006, reason: "" });
+    } else if (now - this.heardAt > SILENT) {
+      this.askedAt = now;
+      this.send("ping", {});
+    }
+  }
+
   closed({ code, reason }) {
     this.socket = null;
     if (code in FINAL) return this.say("stopped", FINAL[code]);
@@ -118,6 +141,7 @@ export class Link {
   }
 
   receive(frame) {
+    this.heardAt = Date.now();
     const { type, seq, payload } = frame;
     if (seq) {
       // In order, each once.

@@ -228,7 +228,7 @@ pub fn example(name: &str) -> Command {
 }
 
 /// Builds an example, or sees that it is built.
-pub(crate) fn build(name: &str) {
+pub fn build(name: &str) {
     let mut build = quiet(Command::new(env!("CARGO")));
     build
         .args(["build", "--quiet", "--example", name])
@@ -271,7 +271,7 @@ fn quiet(mut command: Command) -> Command {
     command
 }
 
-pub(crate) fn succeeded(output: &Output) -> String {
+pub fn succeeded(output: &Output) -> String {
     let (told, faults) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
