@@ -16,8 +16,14 @@ async fn a_page_that_is_reloaded_in_mid_answer_has_the_whole_answer_once() {
         let thread = page.thread().await;
         page.write("half a sentence").await;
         page.reload().await;
+        page.run(COUNT_BEGINNINGS, Vec::new()).await;
         page.is_live().await;
         let shown = page.answer(1).await;
+        assert_eq!(
+            page.value("window.mostBeginnings").await,
+            1,
+            "its beginning was shown more than once"
+        );
         assert_eq!(page.thread().await, thread);
         assert_eq!(page.draft().await, "half a sentence");
         assert_eq!([shown], answers_kept(desk, &page).await[..]);
@@ -130,9 +136,10 @@ async fn a_page_whose_line_is_cut_in_mid_answer_goes_on_where_it_was() {
         let page = desk.browser_of("ada", wire.address).await;
         page.open("/").await;
         page.is_live().await;
-        page.say("long").await;
+        page.say("tooled").await;
         page.reads(1, "lorem ipsum lorem").await;
         page.watch_states().await;
+        page.run(COUNT_BEGINNINGS, Vec::new()).await;
         desk.expect_console("net::ERR_");
         desk.expect_console("WebSocket connection to");
         for _ in 0..2 {
@@ -142,7 +149,12 @@ async fn a_page_whose_line_is_cut_in_mid_answer_goes_on_where_it_was() {
             page.has_come_back().await;
         }
         let shown = page.answer(1).await;
-        assert_eq!(shown, "lorem ipsum ".repeat(100).trim());
+        assert_eq!(shown, format!("It is 84. {}", "lorem ipsum ".repeat(100)).trim());
+        assert_eq!(
+            page.value("window.mostBeginnings").await,
+            1,
+            "its beginning was shown more than once"
+        );
         assert_eq!([shown], answers_kept(desk, &page).await[..]);
         // What is written while the line is cut is sent once.
         wire.cut();
@@ -150,10 +162,21 @@ async fn a_page_whose_line_is_cut_in_mid_answer_goes_on_where_it_was() {
         page.say("are you there?").await;
         wire.mend();
         assert_eq!(page.answer(2).await, "You said: are you there?");
-        assert_eq!(conversation(&page).await, (2, 2, 0));
+        assert_eq!(conversation(&page).await, (2, 2, 1));
     })
     .await;
 }
+
+/// Counts, from now on, how often the beginning of the answer is shown at once, at most.
+const COUNT_BEGINNINGS: &str = "
+    const messages = document.getElementById('messages');
+    window.mostBeginnings = 0;
+    const count = () => {
+        const found = messages.textContent.split('It is 84.').length - 1;
+        window.mostBeginnings = Math.max(window.mostBeginnings, found);
+    };
+    new MutationObserver(count).observe(messages, { childList: true, characterData: true, subtree: true });
+    count();";
 
 /// How many messages of the user, answers, and tool cards are shown.
 async fn conversation(page: &Page) -> (usize, usize, usize) {
