@@ -153,10 +153,12 @@ async fn assert_fits(page: &Page) {
         root <= window && body <= window && window == 390.0 && seen == window,
         "wider than the screen: {root}, {body}, {window}, {seen}"
     );
-    // Code and tables may be wider: they are scrolled in a frame of their own.
-    let scrolled = "[...document.querySelectorAll('body *')].filter((one) =>
-        one.scrollWidth > one.clientWidth + 1 && ['auto', 'scroll'].includes(getComputedStyle(one).overflowX)
-        && !one.matches('pre') && !one.querySelector(':scope > table')).map((one) => one.outerHTML.slice(0, 200))";
+    // Code and tables may be wider: they are scrolled in a frame of their own. Nothing else is scrolled or cut off.
+    let scrolled = "[...document.querySelectorAll('body *')].filter((one) => {
+        const { overflowX, textOverflow } = getComputedStyle(one);
+        return one.scrollWidth > one.clientWidth + 1 && overflowX !== 'visible' && textOverflow !== 'ellipsis'
+            && !(overflowX === 'auto' && (one.matches('pre') || one.querySelector(':scope > table')));
+    }).map((one) => one.outerHTML.slice(0, 200))";
     assert_eq!(page.value(scrolled).await, json!([]), "wider than the screen");
     for part in ["#content", "#send"] {
         assert_eq!(page.value(&in_view(part)).await, json!(true), "{part} is out of view");
