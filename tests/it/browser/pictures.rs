@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::browse;
 use super::page::Page;
-use super::{SCRIPT, browse};
 use crate::server::House;
 
 #[tokio::test]
@@ -24,26 +24,29 @@ async fn a_request_to_another_host_is_seen_and_goes_nowhere() {
 #[tokio::test]
 #[ignore = "writes pictures into examples/"]
 async fn pictures_of_the_page() {
-    browse(House::playing(SCRIPT), async |desk| {
+    browse(House::new(), async |desk| {
         let page = desk.visitor("you").await;
-        page.devtools(
-            "Emulation.setDeviceMetricsOverride",
-            json!({
-                "width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": false,
-            }),
+        let screen = json!({ "width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        page.devtools("Emulation.setDeviceMetricsOverride", screen).await;
+        page.say("Remember that the key is under the mat").await;
+        page.answer(1).await;
+        page.click("#new-thread").await;
+        page.sees(
+            "an empty conversation",
+            "!document.querySelector('#messages li.message')",
         )
         .await;
-        for said in ["sum", "markdown"] {
-            page.say(said).await;
-        }
+        page.say("What is 12 * (3 + 4)?").await;
+        page.answer(1).await;
+        page.say("What can you do?").await;
         page.answer(2).await;
         page.open_timeline().await;
-        for scheme in ["light", "dark"] {
+        for scheme in ["dark", "light"] {
             page.prefer(scheme).await;
             picture(&page, scheme).await;
         }
+        page.click("#toggle-timeline").await;
         page.be_a_phone().await;
-        page.prefer("light").await;
         picture(&page, "phone").await;
     })
     .await;
