@@ -10,16 +10,27 @@ use crate::server::House;
 async fn on_a_phone_nothing_is_wider_than_the_screen_and_one_can_write() {
     browse(House::playing(SCRIPT), async |desk| {
         let page = desk.phone("ada").await;
-        assert_fits(&page).await;
-        page.say("wide").await;
+        assert_fits(&page, 390).await;
+        page.say("wide: the first message names its thread, and this one gives it a long name")
+            .await;
         page.answer(1).await;
+        page.sees(
+            "the thread's name",
+            "document.getElementById('title').textContent.startsWith('wide')",
+        )
+        .await;
         page.say("sum").await;
         page.answer(2).await;
         page.click("#messages details.tool summary").await;
-        assert_fits(&page).await;
+        assert_fits(&page, 390).await;
         page.open_timeline().await;
-        assert_fits(&page).await;
+        assert_fits(&page, 390).await;
         page.click("#toggle-timeline").await;
+        // The narrowest that WCAG asks for, and a phone laid on its side.
+        for (width, height) in [(320, 640), (844, 390), (390, 844)] {
+            page.be_a_phone_of(width, height).await;
+            assert_fits(&page, width).await;
+        }
         page.click("#content").await;
         page.say("and now?").await;
         assert_eq!(page.answer(3).await, "You said: and now?");
@@ -53,7 +64,7 @@ async fn on_a_phone_the_threads_are_a_drawer() {
         page.say("pears").await;
         page.answer(1).await;
         open_drawer(&page).await;
-        assert_fits(&page).await;
+        assert_fits(&page, 390).await;
         page.go_to(&apples).await;
         page.sees("no drawer", &out_of_reach).await;
         assert_eq!(page.answer(1).await, "You said: apples");
@@ -109,7 +120,12 @@ async fn whoever_wants_no_motion_gets_none() {
 impl Page {
     /// Takes on a phone's screen, with touch.
     pub async fn be_a_phone(&self) {
-        let screen = json!({ "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true });
+        self.be_a_phone_of(390, 844).await;
+    }
+
+    /// Takes on the screen of a phone of this size, with touch.
+    async fn be_a_phone_of(&self, width: u32, height: u32) {
+        let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 2, "mobile": true });
         self.devtools("Emulation.setDeviceMetricsOverride", screen).await;
         self.devtools("Emulation.setTouchEmulationEnabled", json!({ "enabled": true }))
             .await;
@@ -144,13 +160,13 @@ async fn expanded(page: &Page) -> String {
 }
 
 /// Checks that nothing is cut off at the side, and that the composer is in view.
-async fn assert_fits(page: &Page) {
+async fn assert_fits(page: &Page, width: u32) {
     let widths = page
         .value("[document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth, visualViewport.width]")
         .await;
     let [root, body, window, seen]: [f64; 4] = serde_json::from_value(widths).unwrap();
     assert!(
-        root <= window && body <= window && window == 390.0 && seen == window,
+        root <= window && body <= window && window == f64::from(width) && seen == window,
         "wider than the screen: {root}, {body}, {window}, {seen}"
     );
     // Code and tables may be wider: they are scrolled in a frame of their own. Nothing else is scrolled or cut off.

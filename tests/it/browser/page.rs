@@ -62,9 +62,8 @@ impl Page {
     /// Opens one more tab of the same browser and looks at it.
     pub async fn second_tab(&self) -> WindowHandle {
         let made = self.client.new_window(true).await.unwrap();
-        let tab = WindowHandle::try_from(made.handle).unwrap();
-        self.look_at(&tab).await;
-        tab
+        self.look_at(&made.handle).await;
+        made.handle
     }
 
     /// Ends the browser.

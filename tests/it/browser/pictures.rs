@@ -46,7 +46,11 @@ async fn pictures_of_the_page() {
             picture(&page, scheme).await;
         }
         page.click("#toggle-timeline").await;
+        // Loaded anew, as a phone would: what was fitted to the larger screen is fitted again.
         page.be_a_phone().await;
+        page.reload().await;
+        page.is_live().await;
+        page.answer(2).await;
         picture(&page, "phone").await;
     })
     .await;
