@@ -64,11 +64,13 @@ async fn browse<T: AsyncFnOnce(&mut Desk)>(house: House, test: T) {
     })
     .catch_unwind()
     .await;
-    if let Err(failure) = outcome {
+    if outcome.is_err() {
         desk.picture_the_failure().await;
-        resume_unwind(failure);
     }
     desk.close().await;
+    if let Err(failure) = outcome {
+        resume_unwind(failure);
+    }
 }
 
 impl Desk {
@@ -153,10 +155,14 @@ impl Desk {
     }
 
     async fn close(mut self) {
+        let mut all = true;
         for page in self.pages.drain(..) {
-            page.close().await;
+            all &= page.close().await;
         }
-        self.driver.all_closed();
+        // One that is still there ends with the driver's drop.
+        if all {
+            self.driver.all_closed();
+        }
     }
 }
 

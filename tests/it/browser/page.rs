@@ -66,9 +66,9 @@ impl Page {
         made.handle
     }
 
-    /// Ends the browser.
-    pub async fn close(self) {
-        self.client.close().await.unwrap();
+    /// Ends the browser; whether that went as it should.
+    pub async fn close(self) -> bool {
+        self.client.close().await.is_ok()
     }
 
     /// Who the server takes this browser for.

@@ -50,16 +50,26 @@ async fn a_flood_of_messages_is_slowed_down_and_each_is_answered_once() {
         .set("limits.message_burst=2");
     browse(house, async |desk| {
         let page = desk.visitor("ada").await;
+        // All in one breath, faster than any keyboard.
+        let flood = "for (let number = 1; number <= 5; number += 1) {
+            document.getElementById('content').value = `number ${number}`;
+            document.getElementById('composer').requestSubmit();
+        }";
+        page.run(flood, Vec::new()).await;
+        page.sees(
+            "all answers",
+            "document.querySelectorAll('#messages .text[data-rendered]').length === 5",
+        )
+        .await;
+        let texts = "[...document.querySelectorAll('#messages li.message .text')].map((text) => text.innerText.trim())";
+        let mut expected = Vec::new();
         for number in 1..=5 {
-            page.say(&format!("number {number}")).await;
+            expected.extend([format!("number {number}"), format!("You said: number {number}")]);
         }
-        for number in 1..=5 {
-            assert_eq!(page.answer(number).await, format!("You said: number {number}"));
-        }
-        assert_eq!(page.count("#messages li.message").await, 10);
+        assert_eq!(page.value(texts).await, json!(expected));
         let frames = page.frames().await;
         let refused = frames.iter().any(|frame| frame["payload"]["code"] == "rate_limited");
-        assert!(refused, "no message was beyond the rate: this test tests nothing");
+        assert!(refused, "no message was beyond the rate");
     })
     .await;
 }
