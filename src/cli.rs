@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 use sessile_actors::ids::UserId;
 
+use crate::chat::ChatArgs;
 use crate::config::{Config, Flag, JournalKind, Sources};
 use crate::http::auth::jwt;
 
@@ -32,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve sessions until stopped; what `sessile` alone does
     Serve(ServeArgs),
+    /// Talk to a server from the terminal, or from a pipe
+    Chat(ChatArgs),
     /// Print a token for trying out, signed with the configured HS256 key
     Token(TokenArgs),
 }

@@ -1,6 +1,7 @@
 //! The Sessile server: the edges around the runtime in `sessile-actors`. No session logic lives here.
 
 pub mod agents;
+pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod http;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use secrecy::ExposeSecret;
 use sessile::cli::{self, Command, ServeArgs};
 use sessile::config::Config;
-use sessile::{server, telemetry};
+use sessile::{chat, server, telemetry};
 
 // Resident memory is what is live plus 2 to 3 percent; glibc's allocator keeps up to 40 percent more.
 #[global_allocator]
@@ -14,6 +14,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let done = match cli::parse().command() {
         Command::Serve(args) => serve(&args),
+        Command::Chat(args) => return chat::run(&args),
         Command::Token(args) => cli::token(&args).map(|token| {
             println!("{}", token.expose_secret());
             ExitCode::SUCCESS
