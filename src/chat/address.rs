@@ -64,10 +64,14 @@ impl std::str::FromStr for Address {
         if host.is_empty() {
             return Err(unreadable());
         }
-        let port = match authority.port() {
-            Some(_) => authority.port_u16().ok_or_else(unreadable)?,
-            None if is_tls => 443,
-            None => 80,
+        // Not what the parser calls the port: it takes one that there can't be for none.
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            Some("") if is_tls => 443,
+            Some("") => 80,
+            rest => {
+                let port = rest.and_then(|rest| rest.strip_prefix(':')?.parse().ok());
+                port.filter(|port| *port > 0).ok_or_else(unreadable)?
+            }
         };
         Ok(Self {
             is_tls,

@@ -34,6 +34,8 @@ pub struct Screen<O, E> {
     err: Stream<E>,
     /// Whether the last line of the answer goes on.
     line_is_open: bool,
+    /// Whether something else was shown since, on a line of its own.
+    line_is_broken: bool,
     /// Takes lines while the prompt is open.
     above: Option<SyncSender<String>>,
     prompt_is_open: bool,
@@ -70,6 +72,7 @@ impl<O: Write, E: Write> Screen<O, E> {
                 has_colour: err.1 && colours,
             },
             line_is_open: false,
+            line_is_broken: false,
             above: None,
             prompt_is_open: false,
             piece: String::new(),
@@ -116,7 +119,7 @@ impl<O: Write, E: Write> Screen<O, E> {
             Show::Answer(text) => {
                 let text = harmless(text);
                 if let Some(last) = text.chars().last() {
-                    self.line_is_open = last != '\n';
+                    (self.line_is_open, self.line_is_broken) = (last != '\n', false);
                 }
                 self.put_out(&text)
             }
@@ -133,7 +136,9 @@ impl<O: Write, E: Write> Screen<O, E> {
 
     /// The answer's line ends, and standard output ends in a line end.
     fn end_line(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.line_is_open) {
+        let is_broken = std::mem::take(&mut self.line_is_broken);
+        // A person sees an end already where something else was shown; a file holds the answer alone.
+        if std::mem::take(&mut self.line_is_open) && !(is_broken && self.out.is_terminal) {
             self.put_out("\n")?;
         }
         Ok(())
@@ -164,7 +169,7 @@ impl<O: Write, E: Write> Screen<O, E> {
         if self.prompt_is_open && self.err.is_terminal {
             return self.put_above(line);
         }
-        if self.line_is_open && !self.prompt_is_open {
+        if self.line_is_open && !self.prompt_is_open && !std::mem::replace(&mut self.line_is_broken, true) {
             // On standard error: standard output holds the answer alone, wherever the two meet.
             line.insert(0, '\n');
         }
@@ -230,6 +235,21 @@ mod tests {
         let (out, err) = shown(&talk, false);
         assert_eq!(out, "Half done.\n");
         assert_eq!(err, "assistant:\n\n  > tool\n- bye\n");
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_leaves_no_empty_lines_on_a_terminal() {
+        let talk = [
+            answer("Half"),
+            Show::Note("cut".into()),
+            Show::Note("again".into()),
+            Show::AnswerEnd,
+            Show::Fault("gone".into()),
+        ];
+        let (out, err) = shown(&talk, true);
+        let err = err.replace(DIM, "").replace(RED, "").replace(PLAIN, "");
+        assert_eq!((out.as_str(), err.as_str()), ("Half", "\n- cut\n- again\n! gone\n"));
+        assert_eq!(shown(&talk, false).0, "Half\n");
     }
 
     #[test]

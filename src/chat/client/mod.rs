@@ -379,7 +379,7 @@ impl Client {
     fn send_stops(&mut self, fx: &mut Vec<Effect>) {
         if self.is_up {
             for run in self.runs.take_stops() {
-                let payload = json!({ "run_id": run, "reason": "stopped in the terminal" });
+                let payload = json!({ "run_id": run, "reason": "from the terminal" });
                 fx.push(Effect::Send(frame("stop_agent", &payload).1));
             }
         }

@@ -155,7 +155,7 @@ impl Client {
 
     /// Sends the request at the head; where there is none, and it is this client's turn, reads the next line.
     pub(super) fn advance(&mut self, now: Now, fx: &mut Vec<Effect>) {
-        loop {
+        while self.ending.is_none() {
             if let Some(head) = self.requests.front_mut() {
                 let is_early = head.due.is_some_and(|due| due > now.mono);
                 let needs_socket = !matches!(head.kind, Kind::Agents(_));
@@ -180,7 +180,7 @@ impl Client {
                 head.sent_in = head.sent_in.take().or(session);
                 return fx.push(Effect::Send(head.frame.clone()));
             }
-            if !self.takes_turns || !self.runs.is_empty() || self.ending.is_some() {
+            if !self.takes_turns || !self.runs.is_empty() {
                 return;
             }
             let Some(line) = self.lines.pop_front() else { return };
