@@ -58,7 +58,8 @@ mod tests {
         );
         assert_eq!(back_off.next(begun, Duration::ZERO, 0), Duration::ZERO);
         let later = begun + YOUNG;
-        (0..20).for_each(|_| drop(back_off.next(later, Duration::ZERO, 0)));
+        let wait_long = (0..20).map(|_| back_off.next(later, Duration::ZERO, 0)).max();
+        assert_eq!(wait_long, Some(Duration::ZERO));
         assert_eq!(back_off.next(later, Duration::ZERO, u32::MAX), CAP);
         assert_eq!(back_off.down_for(later), YOUNG);
         back_off.reset();

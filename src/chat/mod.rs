@@ -17,7 +17,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::Context as _;
 use clap::Args;
 use uuid::Uuid;
 
@@ -129,18 +129,14 @@ pub fn run(args: &ChatArgs) -> ExitCode {
 }
 
 /// Reads what has to be there before anything is connected.
-fn prepare(args: &ChatArgs) -> anyhow::Result<(Talk, Option<String>)> {
+fn prepare(args: &ChatArgs) -> anyhow::Result<(Talk, Option<Result<String, &'static str>>)> {
     let identity = Identity::find(&args.url, args.token_file.as_deref(), args.allow_plain_text)?;
     let wire = Wire::to(args.url.clone())?;
     let mut screen = Terminal::standard();
-    let first = match args.once.as_deref() {
-        Some("-") => Some(input::whole().map_err(|why| anyhow!("--once -: {why}"))?),
-        once => once.map(str::to_owned),
-    };
-    ensure!(
-        first.as_ref().is_none_or(|text| !text.trim().is_empty()),
-        "the message is empty: write something after --once"
-    );
+    let first = args.once.as_ref().map(|text| match text.as_str() {
+        "-" => input::whole(),
+        text => Ok(text.to_owned()),
+    });
     let is_person = first.is_none() && io::stdin().is_terminal() && io::stdout().is_terminal();
     let input = match first {
         Some(_) => Input::Nothing,

@@ -93,21 +93,27 @@ impl Talk {
         }
     }
 
-    /// Talks to the end.
+    /// Talks to the end; `first` is said at once, and is all that is said.
     ///
     /// # Errors
     /// What a client says can't be shown: its reader is gone, or the disk is full.
-    pub async fn run(mut self, first: Option<String>) -> io::Result<Outcome> {
+    pub async fn run(mut self, first: Option<Result<String, &str>>) -> io::Result<Outcome> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut talked = match first {
+        let effects = match first {
+            None => Vec::new(),
             Some(first) => {
-                let effects = self.client.say(&first, now());
                 self.client.input_is_over();
-                self.perform(effects).await
+                match first {
+                    Ok(text) if text.trim().is_empty() => {
+                        self.client.unreadable("the message is empty; write something")
+                    }
+                    Ok(text) => self.client.say(&text, now()),
+                    Err(why) => self.client.unreadable(why),
+                }
             }
-            None => Ok(()),
         };
+        let mut talked = self.perform(effects).await;
         while talked.is_ok() && self.client.over().is_none() {
             talked = self.turn(&mut interrupt, &mut terminate).await;
         }
