@@ -98,10 +98,11 @@ async fn at_its_tokens_end_a_newer_one_in_the_file_is_taken() {
     fs::write(&file, mint("8s")).unwrap();
     let mut talk = Talk::begin(home.command(&["--token-file", &file.display().to_string()]));
     talk.write("hello");
-    talk.until_out("You said: hello");
+    talk.until_out("You said: hello\n");
     fs::write(&file, mint("1h")).unwrap();
     talk.write("patience");
     talk.until_out("Patience pays.");
     let ended = talk.end();
     assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("connected again"), "the first token has ended: {ended:?}");
 }

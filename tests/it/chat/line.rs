@@ -26,14 +26,16 @@ async fn the_client_goes_on_by_itself_after_the_server_was_killed_in_mid_answer(
 
 #[tokio::test]
 async fn a_restart_in_good_order_is_waited_for_and_the_answer_comes_after_it() {
-    let server = House::scripted().start().await;
+    let mut server = House::scripted().start().await;
     let home = Home::at(&server);
     let mut talk = Talk::begin(home.command(&[]));
     talk.write("before");
-    talk.until_out("You said: before");
-    let server = server.crash_in_place().await;
+    talk.until_out("You said: before\n");
+    server.signal("TERM");
+    server.exit().await;
     talk.until_err("the line is cut");
     talk.write("after");
+    let _server = server.start_in_place().await;
     let ended = talk.end();
     assert_eq!(
         (ended.code, ended.out.as_str()),
@@ -42,7 +44,6 @@ async fn a_restart_in_good_order_is_waited_for_and_the_answer_comes_after_it() {
     );
     let history = home.piped(&[], b"/switch 1\n/history\n").out;
     assert_eq!(history.matches("you: after").count(), 1, "{history}");
-    drop(server);
 }
 
 #[tokio::test]
@@ -50,7 +51,7 @@ async fn a_silent_line_is_dead_after_three_heartbeats() {
     let server = House::scripted().set("limits.heartbeat_interval=500ms").start().await;
     let mut talk = Talk::begin(Home::at(&server).command(&[]));
     talk.write("before");
-    talk.until_out("You said: before");
+    talk.until_out("You said: before\n");
     server.signal("STOP");
     talk.until_err("the line is cut");
     server.signal("CONT");
@@ -85,7 +86,7 @@ async fn another_windows_run_is_told() {
     let home = Home::at(&server);
     let mut talk = Talk::begin(home.command(&[]));
     talk.write("mine");
-    talk.until_out("You said: mine");
+    talk.until_out("You said: mine\n");
     home.once(&[], "of the other window");
     talk.until_err("- another window's run has ended in \"of the other window\"");
     assert_eq!(talk.end().code, 0);
