@@ -21,6 +21,9 @@ const COOKIES_KEPT: usize = 8;
 /// Largest file that is read as a token or as cookies, in bytes. Beyond: it is neither.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
+/// What a token looks like, for who gave something else.
+const TOKEN_FORM: &str = "it is one line of letters, digits and punctuation";
+
 /// Who the client says it is.
 pub enum Identity {
     /// A guest; none where nothing can be kept.
@@ -46,7 +49,9 @@ impl Identity {
         let from_env = std::env::var(TOKEN_ENV).ok().filter(|token| !token.trim().is_empty());
         let identity = match (token_file, from_env) {
             (Some(file), _) => Self::TokenFile(file.to_owned()),
-            (None, Some(token)) => Self::Token(SecretString::from(token.trim())),
+            (None, Some(token)) => {
+                Self::Token(one_token(&token).with_context(|| format!("{TOKEN_ENV} holds no token: {TOKEN_FORM}"))?)
+            }
             (None, None) => return Ok(Self::Guest(Guest::at(address, state_dir().as_deref()))),
         };
         ensure!(
@@ -170,14 +175,13 @@ fn is_pair(text: &str) -> bool {
 
 fn read_token(file: &Path) -> anyhow::Result<SecretString> {
     let text = read_small(file).with_context(|| format!("no token can be read from {}", file.display()))?;
+    one_token(&text).with_context(|| format!("{} holds no token: {TOKEN_FORM}", file.display()))
+}
+
+fn one_token(text: &str) -> Option<SecretString> {
     let token = text.trim();
     let is_one = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    ensure!(
-        is_one,
-        "{} holds no token: it is one line of letters and digits",
-        file.display()
-    );
-    Ok(SecretString::from(token))
+    is_one.then(|| SecretString::from(token))
 }
 
 fn read_small(file: &Path) -> io::Result<String> {

@@ -7,16 +7,21 @@ use std::fs::File;
 use std::io::{self, BufRead, Read as _};
 use std::os::fd::AsFd as _;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor, ExternalPrinter};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::timeout;
 
 use super::client::WAITING_MAX;
 
 /// Longest line, and longest message from standard input, in bytes. Beyond: it is refused before anything is sent.
 pub const INPUT_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long the line editor may take to give the terminal back.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What stands before the line that is being written.
 const PROMPT: &str = "> ";
@@ -141,7 +146,8 @@ impl Prompt {
         if self.is_open {
             // The editor has the signal's handler while it edits; it gives up the line and restores the terminal.
             let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGINT);
-            self.typed.recv().await;
+            // A terminal without line editing was left as it is, and its reader hears no signal.
+            let _ = timeout(CLOSE_TIMEOUT, self.typed.recv()).await;
             self.is_open = false;
         }
     }

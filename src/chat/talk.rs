@@ -213,19 +213,15 @@ impl Talk {
             Err(Refusal::Unreachable(why)) if !self.was_up => {
                 let origin = self.wire.address().origin();
                 self.stop(&format!(
-                    "no server at {origin} ({why}); start one by `sessile`, or name another by --url"
+                    "no server at {origin} can be talked to ({why}); start one by `sessile`, or name another by --url"
                 ))
             }
             Err(Refusal::Unreachable(_)) => self.wait(Duration::ZERO),
-            Err(Refusal::Refused {
-                status: 401 | 403, why, ..
-            }) if !self.has_newer_token() => {
+            Err(Refusal::Refused { status: 401, why, .. }) if !self.has_newer_token() => {
                 let advice = self.identity.advice();
-                self.stop(&format!(
-                    "the server lets nobody in without a good credential ({why}): {advice}"
-                ))
+                self.stop(&format!("the server does not let you in ({why}): {advice}"))
             }
-            Err(Refusal::Refused { status: 401 | 403, .. }) => self.wait(Duration::ZERO),
+            Err(Refusal::Refused { status: 401, .. }) => self.wait(Duration::ZERO),
             Err(Refusal::Refused {
                 retry_after: Some(retry_after),
                 why,

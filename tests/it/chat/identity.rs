@@ -104,5 +104,8 @@ async fn at_its_tokens_end_a_newer_one_in_the_file_is_taken() {
     talk.until_out("Patience pays.");
     let ended = talk.end();
     assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(ended.err.contains("connected again"), "the first token has ended: {ended:?}");
+    assert!(
+        ended.err.contains("connected again"),
+        "the first token has ended: {ended:?}"
+    );
 }
