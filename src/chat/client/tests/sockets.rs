@@ -62,6 +62,18 @@ fn a_stop_that_was_lost_with_its_socket_is_sent_again() {
 }
 
 #[test]
+fn a_token_that_ends_soon_is_renewed_on_the_open_socket() {
+    let mut desk = Desk::person();
+    assert_eq!(
+        desk.hear("reauth_required", json!({ "expires_at": "soon" })),
+        [Effect::RenewToken]
+    );
+    let fx = desk.client.renew("newer");
+    assert_eq!(sent(&fx, "refresh_token")["payload"], json!({ "token": "newer" }));
+    assert_eq!(desk.hear("token_refreshed", json!({ "expires_at": "later" })), []);
+}
+
+#[test]
 fn each_close_means_what_the_protocol_says() {
     let again = |millis| Next::Again(Duration::from_millis(millis));
     for (code, reason, next, over) in [
