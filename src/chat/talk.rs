@@ -97,21 +97,21 @@ impl Talk {
     ///
     /// # Errors
     /// What a client says can't be shown: its reader is gone, or the disk is full.
-    pub async fn run(mut self, first: Option<Result<String, &str>>) -> io::Result<Outcome> {
+    pub async fn run(mut self, first: Option<Result<String, &'static str>>) -> io::Result<Outcome> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let effects = match first {
             None => Vec::new(),
-            Some(first) => {
-                self.client.input_is_over();
-                match first {
-                    Ok(text) if text.trim().is_empty() => {
-                        self.client.unreadable("the message is empty; write something")
-                    }
-                    Ok(text) => self.client.say(&text, now()),
-                    Err(why) => self.client.unreadable(why),
+            Some(first) => match first.and_then(worth_saying) {
+                Ok(text) => {
+                    self.client.input_is_over();
+                    self.client.say(&text, now())
                 }
-            }
+                Err(why) => {
+                    self.client.end(Outcome::Refused);
+                    self.client.unreadable(why)
+                }
+            },
         };
         let mut talked = self.perform(effects).await;
         while talked.is_ok() && self.client.over().is_none() {
@@ -386,6 +386,13 @@ async fn fetched(agents: &mut Option<JoinHandle<Result<Vec<AgentInfo>, String>>>
         Some(fetching) => fetching.await.unwrap_or_else(|fault| Err(fault.to_string())),
         None => pending().await,
     }
+}
+
+fn worth_saying(text: String) -> Result<String, &'static str> {
+    if text.trim().is_empty() {
+        return Err("the message is empty; write something");
+    }
+    Ok(text)
 }
 
 fn now() -> Now {

@@ -188,7 +188,9 @@ impl Client {
     /// How all of it ended; none while something is to come.
     #[must_use]
     pub fn over(&self) -> Option<Outcome> {
-        let is_done = self.input_is_over && self.lines.is_empty() && self.requests.is_empty() && self.runs.is_empty();
+        // Not before there was a session: whether a server is there must not depend on how fast an input ends.
+        let is_quiet = self.lines.is_empty() && self.requests.is_empty() && self.runs.is_empty();
+        let is_done = self.input_is_over && is_quiet && self.place.is_some();
         let result = match self.failed {
             _ if self.was_interrupted => Outcome::Interrupted,
             Some(failed) if self.takes_turns => failed,

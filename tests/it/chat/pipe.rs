@@ -54,6 +54,13 @@ async fn quit_ends_after_the_lines_before_it() {
 }
 
 #[tokio::test]
+async fn an_empty_input_ends_well_where_there_is_a_server_and_only_there() {
+    let server = House::new().start().await;
+    assert_eq!(Home::at(&server).piped(&[], b"").code, 0);
+    assert_eq!(Home::at_url("http://127.0.0.1:9").piped(&[], b"").code, 1);
+}
+
+#[tokio::test]
 async fn threads_are_listed_switched_renamed_read_and_deleted() {
     let server = House::scripted().start().await;
     let home = Home::at(&server);
