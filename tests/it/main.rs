@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod chat;
 mod crash;
 mod custom;
 mod echo;
