@@ -88,7 +88,9 @@ fn chat(config: &Config, page: &str) -> String {
     };
     match config.auth.mode {
         AuthMode::Guest => format!("open {page}, or run `{client}` in another terminal"),
-        AuthMode::Jwt => format!("put a token into SESSILE_TOKEN and run `{client}` in another terminal"),
+        AuthMode::Jwt => {
+            format!("open {page} with a token, or put it into SESSILE_TOKEN and run `{client}` in another terminal")
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::chat::ChatArgs;
 use crate::config::{Flag, JournalKind, Sources};
 
 pub mod completions;
@@ -35,6 +36,8 @@ pub enum Command {
     /// Serve sessions until stopped; what `sessile` alone does
     #[command(after_help = help::SERVE)]
     Serve(ServeArgs),
+    /// Talk to a server from the terminal, or from a pipe
+    Chat(ChatArgs),
     /// Print a token for trying out, signed with the configured HS256 key
     #[command(after_help = help::TOKEN)]
     Token(TokenArgs),

@@ -2,6 +2,7 @@
 
 pub mod agents;
 mod banner;
+pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod http;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use secrecy::ExposeSecret;
 use sessile::cli::{self, Command, ConfigCommand, ServeArgs};
 use sessile::config::Config;
-use sessile::{server, telemetry};
+use sessile::{chat, server, telemetry};
 
 // Resident memory is what is live plus 2 to 3 percent; glibc's allocator keeps up to 40 percent more.
 #[global_allocator]
@@ -15,6 +15,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     match cli::parse().command() {
         Command::Serve(args) => serve(&args).unwrap_or_else(|fault| refuse([fault])),
+        Command::Chat(args) => chat::run(&args),
         Command::Token(args) => match cli::token::token(&args) {
             Ok(token) => print(&format!("{}\n", token.expose_secret())),
             Err(fault) => refuse([fault]),

@@ -7,6 +7,7 @@
 
 mod architecture;
 mod browser;
+mod chat;
 mod crash;
 mod custom;
 mod echo;

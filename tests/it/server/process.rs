@@ -252,6 +252,19 @@ impl Server {
         self.exit().await;
     }
 
+    /// Kills it without a warning and starts it again on the same data, at the same address.
+    pub async fn crash_in_place(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.exit().await;
+        self.start_in_place().await
+    }
+
+    /// Starts a server anew where one has ended, at the same address.
+    pub async fn start_in_place(mut self) -> Self {
+        self.house.listen = self.address.to_string();
+        self.start_again().await
+    }
+
     /// Starts a server anew where one has ended.
     pub async fn start_again(mut self) -> Self {
         assert!(self.child.try_wait().unwrap().is_some(), "the server still runs");
