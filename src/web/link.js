@@ -62,6 +62,7 @@ export class Link {
   }
 
   async connect() {
+    clearTimeout(this.timer);
     this.timer = null;
     this.say("connecting", "connecting");
     try {
@@ -74,10 +75,11 @@ export class Link {
       }
       const scheme = location.protocol === "https:" ? "wss" : "ws";
       const socket = new WebSocket(`${scheme}://${location.host}/v1/session?${query}`, "sessile.v1");
-      socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
-      // One that was given up may end much later.
+      // One that was given up may speak, and end, much later.
+      socket.onmessage = ({ data }) => socket === this.socket && this.receive(JSON.parse(data));
       socket.onclose = (close) => socket === this.socket && this.closed(close);
       this.socket = socket;
+      this.heardAt = Date.now();
     } catch (error) {
       if (error.status === 401) return this.onSignIn(error.message);
       if (error.status === 403) return this.say("stopped", error.message);
@@ -104,19 +106,19 @@ export class Link {
   // Comes back at once where a person or the network says that it is worth trying.
   hurry() {
     if (this.timer === null) return;
-    clearTimeout(this.timer);
     this.connect();
   }
 
-  // Gives a line up that does not answer. A hidden page's timers are rare: it is judged by what it was asked, not by silence.
+  // Gives a line up that does not open, or does not answer. A hidden page's timers are rare: it is judged by what it was asked,
+  // not by silence.
   listen() {
-    if (!this.isLive) return;
     const now = Date.now();
-    if (this.askedAt > this.heardAt) {
-      if (now - this.askedAt < ANSWERS_WITHIN) return;
+    const isOpening = this.socket?.readyState === WebSocket.CONNECTING;
+    if (isOpening || (this.isLive && this.askedAt > this.heardAt)) {
+      if (now - (isOpening ? this.heardAt : this.askedAt) < ANSWERS_WITHIN) return;
       this.socket.close();
       this.closed({ code: 1006, reason: "" });
-    } else if (now - this.heardAt > SILENT) {
+    } else if (this.isLive && now - this.heardAt > SILENT) {
       this.askedAt = now;
       this.send("ping", {});
     }
