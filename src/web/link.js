@@ -10,6 +10,8 @@ const FINAL = {
   4400: "too many faulty frames; reload to begin anew",
   4403: "access was revoked",
 };
+// Closes that what was sent has brought about: sent again, it would do so again.
+const OURS = new Set([1002, 1007, 1009]);
 // Closes after which the old session is useless: start anew.
 const ANEW = new Set([4409, 4410]);
 // Events taken before the server is told: it then need not keep them in memory.
@@ -128,6 +130,7 @@ export class Link {
     this.socket = null;
     if (code in FINAL) return this.say("stopped", FINAL[code]);
     if (ANEW.has(code)) this.remember(NOWHERE);
+    if (OURS.has(code)) this.giveUp(`the server closed the connection over a message (${code}): write it another way, or less at once`);
     const wait = Number(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0);
     this.reconnect(wait ? "the server restarts" : "the connection was cut", wait);
   }
@@ -177,6 +180,14 @@ export class Link {
 
   settle(id) {
     if (this.unanswered.delete(id)) this.keepUnanswered();
+  }
+
+  // Counts everything that waits for an answer as refused.
+  giveUp(message) {
+    for (const reply_to of [...this.unanswered.keys()]) {
+      this.settle(reply_to);
+      this.onFrame({ type: "error", payload: { reply_to, message, retryable: false } });
+    }
   }
 
   keepUnanswered() {
