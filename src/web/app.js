@@ -72,6 +72,7 @@ function take(frame) {
       break;
     case "resync":
       toast("Some events are gone; this is how things stand now.");
+      beginAnew();
       open(payload.thread_id);
       conversation.showHistory(payload, link.session.id, false);
       break;
@@ -99,12 +100,7 @@ function takeEvent(frame) {
 function established({ user_id, thread_id, resumed }) {
   byId("user").textContent = user_id;
   byId("user").title = user_id;
-  if (!resumed) {
-    // Other numbers begin.
-    runs.byId.clear();
-    threads.running.clear();
-    timeline.clear();
-  }
+  if (!resumed) beginAnew();
   // The thread that this tab showed, where its session is a new one.
   const shown = conversation.thread ?? sessionStorage.getItem("thread");
   asked.back = !resumed && shown && shown !== thread_id ? ask("switch_thread", { thread_id: shown }) : null;
@@ -113,6 +109,13 @@ function established({ user_id, thread_id, resumed }) {
   loadThreads();
   loadAgents();
   conversation.repaint();
+}
+
+// Other numbers begin, or some are gone: of a run that was at work the end may never come.
+function beginAnew() {
+  runs.byId.clear();
+  threads.running.clear();
+  timeline.clear();
 }
 
 function open(thread) {

@@ -150,10 +150,14 @@ export class Conversation {
       turn.become(active.session_id === session ? "running" : "elsewhere");
       turn.showRun(run);
     }
+    const active = new Set(active_runs.map(({ run_id }) => run_id));
     for (const turn of page) {
-      if (turn.reply) continue;
       const run = this.runs.get(turn.run);
-      if (waiting.has(turn.run) && !run) turn.become("queued");
+      // Its end came to another tab, or to a session that is gone: no event of it comes here.
+      const isLeft = !active.has(turn.run) && (turn.state === "elsewhere" || (turn.state === "running" && !run));
+      if (turn.reply && !isLeft) continue;
+      if (isLeft) turn.showNothing();
+      else if (waiting.has(turn.run) && !run) turn.become("queued");
       else if (run) this.update(run);
       else turn.showNothing();
     }

@@ -2,7 +2,8 @@
 
 import { bytesOf } from "./dom.js";
 
-// Runs that are kept for their tool calls and thoughts. Beyond: the oldest that has ended is forgotten.
+// Runs that are kept for their tool calls and thoughts. Beyond: the oldest that has ended is forgotten, or where none has, the
+// oldest: one of another tab, whose end is never told here.
 const KEPT = 200;
 // Steps of a run that are kept. Beyond: later ones are only counted.
 const STEPS_MAX = 400;
@@ -71,9 +72,8 @@ export class Runs {
 
   forget() {
     if (this.byId.size <= KEPT) return;
-    for (const run of this.byId.values()) {
-      if (run.end) return this.byId.delete(run.id);
-    }
+    const runs = [...this.byId.values()];
+    this.byId.delete((runs.find(({ end }) => end) ?? runs[0]).id);
   }
 }
 
