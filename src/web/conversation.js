@@ -40,9 +40,9 @@ export class Conversation {
   }
 
   // What was just written.
-  add(message, { content, agent }, state = "sending") {
+  add(message, { content, agent }) {
     if (this.byMessage(message)) return;
-    this.turns.push(new Turn({ message, content, agent, at: new Date().toISOString(), state }, this.tools));
+    this.turns.push(new Turn({ message, content, agent, at: new Date().toISOString(), state: "sending" }, this.tools));
     this.arrange();
     this.toEnd();
   }

@@ -1,6 +1,6 @@
 // One session over any number of sockets: it connects, resumes, backs off, and sends again what was not answered.
 
-import { newId } from "./dom.js";
+import { bytesOf, newId } from "./dom.js";
 import * as door from "./door.js";
 
 // Closes after which the client stops for good.
@@ -223,17 +223,18 @@ export class Link {
   }
 
   // Sends what may be lost with the socket. Gives back its id; none where the line is cut.
-  send(type, payload, more = {}) {
+  send(type, payload) {
     if (!this.isLive) return null;
     const id = newId();
-    this.socket.send(JSON.stringify({ type, message_id: id, ...more, payload }));
+    this.socket.send(JSON.stringify({ type, message_id: id, payload }));
     return id;
   }
 
   // Sends what has to arrive: now, or once the line is back. Throws a sentence where it can't.
-  deliver(type, payload, id = newId()) {
+  deliver(type, payload) {
+    const id = newId();
     const frame = JSON.stringify({ type, message_id: id, payload });
-    const [size, most] = [new TextEncoder().encode(frame).length, this.limits?.frame_bytes ?? Infinity];
+    const [size, most] = [bytesOf(frame), this.limits?.frame_bytes ?? Infinity];
     if (size > most) {
       const kib = (bytes) => `${Math.ceil(bytes / 1024)} KiB`;
       throw new Error(`This message has ${kib(size)}, and ${kib(most)} go in one: send it in parts.`);

@@ -114,7 +114,7 @@ function addText(run, piece) {
 }
 
 function end(run, type, seq, payload) {
-  run.end = { type, seq, ...outcome(type, payload) };
+  run.end = { seq, ...outcome(type, payload) };
   run.ahead = [];
   if (type === "agent_completed") run.text = payload.result;
   else if ((payload.partial ?? "").length > run.text.length) run.text = payload.partial;
@@ -128,12 +128,12 @@ function end(run, type, seq, payload) {
 function outcome(type, payload) {
   switch (type) {
     case "agent_completed":
-      return { took: payload.execution_time_ms, usage: payload.usage };
+      return { took: payload.execution_time_ms };
     case "agent_error":
-      return { trouble: payload.error_message, retry: true };
+      return { trouble: payload.error_message };
     case "agent_stopped":
-      return { trouble: `Stopped: ${payload.reason}`, retry: true, discarded: payload.discarded_message_ids };
+      return { trouble: `Stopped: ${payload.reason}`, discarded: payload.discarded_message_ids };
     case "agent_death":
-      return { trouble: payload.message, retry: true };
+      return { trouble: payload.message };
   }
 }
