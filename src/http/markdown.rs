@@ -11,6 +11,8 @@ use actix_web::{HttpResponse, web};
 use ammonia::Builder;
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 use serde::Deserialize;
+use sessile_actors::infra::CpuPool;
+use tokio::runtime::Handle;
 use tracing::error;
 
 use super::{Caller, Problem};
@@ -21,6 +23,9 @@ pub(super) const BODY_BYTES: usize = 512 * 1024;
 /// Texts of one request. Beyond: 400.
 const TEXTS_MAX: usize = 256;
 
+/// Requests that are rendered at once. Beyond: they wait, and leave the other threads to whoever needs them.
+const RENDERERS: usize = 2;
+
 /// How deep lists and quotations are shown in each other. Beyond: their words stand in the deepest one. The cleaner's time
 /// grows with the square of the depth: a line of 20,000 `>` took it three seconds (measured 2026-11-20).
 const DEPTH_MAX: usize = 32;
@@ -28,18 +33,13 @@ const DEPTH_MAX: usize = 32;
 /// What a link may lead to.
 const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
 
-/// What may stand in what is shown.
-const TAGS: [&str; 31] = [
+/// What may stand in what is shown: what the writer makes of the Markdown that is read here.
+const TAGS: [&str; 24] = [
     "a",
     "blockquote",
     "br",
-    "caption",
     "code",
-    "dd",
     "del",
-    "div",
-    "dl",
-    "dt",
     "em",
     "h3",
     "h4",
@@ -52,8 +52,6 @@ const TAGS: [&str; 31] = [
     "p",
     "pre",
     "strong",
-    "sub",
-    "sup",
     "table",
     "tbody",
     "td",
@@ -70,15 +68,24 @@ pub(super) struct Texts {
     texts: Vec<String>,
 }
 
+/// The threads that render: not those of the tools, for whose turn a session waits. Made where the routes are.
+pub(super) fn renderers() -> web::Data<CpuPool> {
+    web::Data::new(CpuPool::new(Handle::current(), RENDERERS))
+}
+
 /// `POST /v1/markdown {texts}`: `{html}`, one for each, in their order.
-pub(super) async fn render(_: Caller, body: web::Json<Texts>) -> Result<HttpResponse, Problem> {
+pub(super) async fn render(
+    _: Caller,
+    renderers: web::Data<CpuPool>,
+    body: web::Json<Texts>,
+) -> Result<HttpResponse, Problem> {
     let Texts { texts } = body.into_inner();
     if texts.len() > TEXTS_MAX {
         return Err(Problem::bad_request(format!("send at most {TEXTS_MAX} texts at once")));
     }
     // Off the worker: the largest body takes longer than a handshake should wait.
-    let html = web::block(move || texts.iter().map(|text| to_html(text)).collect::<Vec<_>>()).await;
-    match html {
+    let html = renderers.run(async move { texts.iter().map(|text| to_html(text)).collect::<Vec<_>>() });
+    match html.await {
         Ok(html) => Ok(HttpResponse::Ok().json(serde_json::json!({ "html": html }))),
         Err(fault) => {
             error!(%fault, "Markdown could not be rendered");

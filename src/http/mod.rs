@@ -163,7 +163,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(at("/ws", "GET", [web::get().to(upgrade::required)]))
         .service(at("/websocket", "GET", [web::get().to(upgrade::required)]))
         .service(
-            at("/v1/markdown", "POST", [web::post().to(markdown::render)]).app_data(json_up_to(markdown::BODY_BYTES)),
+            at("/v1/markdown", "POST", [web::post().to(markdown::render)])
+                .app_data(json_up_to(markdown::BODY_BYTES))
+                .app_data(markdown::renderers()),
         )
         .service(at("/{asset:[a-z.-]*}", "GET", [web::get().to(page::asset)]))
         .default_service(web::to(|| async { Err::<&str, _>(nowhere()) }));
@@ -218,11 +220,12 @@ mod tests {
     use super::*;
 
     const THREAD: &str = "/v1/threads/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+    const MARKDOWN: &str = "/v1/markdown";
     const STOP: &str = "/v1/sessions/4bf92f35-77b3-4da6-a3ce-929d0e0e4736/stop";
 
     #[actix_rt::test]
     async fn the_route_table_answers_as_it_says() {
-        let long = "x".repeat(BODY_BYTES + 1);
+        let [long, longer] = [BODY_BYTES, markdown::BODY_BYTES].map(|bytes| "x".repeat(bytes + 1));
         let (get, post) = (Method::GET, Method::POST);
         let cases = [
             (&get, "/healthz", None, "ada", 200),
@@ -243,6 +246,12 @@ mod tests {
             (&get, "/ws", None, "ada", 426),
             (&post, STOP, None, "ada", 404),
             (&post, STOP, Some(json!({"run_id": "registry"})), "ada", 400),
+            (&post, MARKDOWN, Some(json!({"texts": ["**b**"]})), "ada", 200),
+            (&post, MARKDOWN, Some(json!({"texts": vec![""; 257]})), "ada", 400),
+            (&post, MARKDOWN, Some(json!({"text": "**b**"})), "ada", 400),
+            (&post, MARKDOWN, Some(json!({"texts": [long]})), "ada", 200),
+            (&post, MARKDOWN, Some(json!({"texts": [longer]})), "ada", 413),
+            (&post, MARKDOWN, Some(json!({"texts": []})), "", 401),
             (&get, "/v1/threads", None, "", 401),
             (&get, "/v1/nothing", None, "ada", 404),
             (&get, "/nothing.js", None, "ada", 404),
@@ -300,6 +309,14 @@ mod tests {
         assert_eq!((status, body.as_str()), (StatusCode::NO_CONTENT, ""));
         let (status, _, _) = answer(&Method::DELETE, THREAD, None, STRANGER).await;
         assert_eq!(status, StatusCode::NOT_FOUND);
+    }
+
+    #[actix_rt::test]
+    async fn each_text_comes_back_as_html_in_its_place() {
+        let texts = json!({"texts": ["**b**", "", "<b>"]});
+        let (_, _, body) = answer(&Method::POST, MARKDOWN, Some(texts), "ada").await;
+        let expected = json!({"html": ["<p><strong>b</strong></p>\n", "", "<p>&lt;b&gt;</p>\n"]});
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), expected);
     }
 
     #[actix_rt::test]

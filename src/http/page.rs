@@ -64,3 +64,50 @@ fn content_type(name: &str) -> &'static str {
         _ => "application/octet-stream",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_folder_is_read_anew_each_time_and_nothing_outside_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("page");
+        std::fs::create_dir(&folder).unwrap();
+        let source = PageSource(Some(folder.clone()));
+        for words in ["before", "after"] {
+            std::fs::write(folder.join("index.html"), words).unwrap();
+            assert_eq!(source.file("index.html").await.unwrap(), words.as_bytes());
+        }
+        for nowhere in ["app.js", "..", "."] {
+            assert_eq!(source.file(nowhere).await, None, "{nowhere}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn every_file_that_the_page_loads_is_built_in() {
+        let source = PageSource::default();
+        let mut waiting = vec!["index.html".to_owned()];
+        let mut loaded = Vec::new();
+        while let Some(name) = waiting.pop() {
+            let file = source
+                .file(&name)
+                .await
+                .unwrap_or_else(|| panic!("{name} is not there"));
+            let text = String::from_utf8(file).unwrap();
+            let words = text.split(|letter: char| !(letter.is_ascii_lowercase() || "./-".contains(letter)));
+            let files = words.filter_map(|word| word.strip_prefix("./").or(word.strip_prefix('/')));
+            let files = files.filter(|name| [".js", ".css", ".svg"].iter().any(|end| name.ends_with(end)));
+            waiting.extend(
+                files
+                    .filter(|name| !loaded.iter().any(|known| known == name))
+                    .map(str::to_owned),
+            );
+            loaded.push(name);
+        }
+        let unused: Vec<_> = Assets::iter()
+            .filter(|name| !loaded.iter().any(|known| known == name))
+            .collect();
+        assert!(unused.is_empty(), "{unused:?}");
+    }
+}

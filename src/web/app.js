@@ -72,6 +72,7 @@ function take(frame) {
       break;
     case "resync":
       toast("Some events are gone; this is how things stand now.");
+      beginAnew();
       open(payload.thread_id);
       conversation.showHistory(payload, link.session.id, false);
       break;
@@ -99,12 +100,7 @@ function takeEvent(frame) {
 function established({ user_id, thread_id, resumed }) {
   byId("user").textContent = user_id;
   byId("user").title = user_id;
-  if (!resumed) {
-    // Other numbers begin.
-    runs.byId.clear();
-    threads.running.clear();
-    timeline.clear();
-  }
+  if (!resumed) beginAnew();
   // The thread that this tab showed, where its session is a new one.
   const shown = conversation.thread ?? sessionStorage.getItem("thread");
   asked.back = !resumed && shown && shown !== thread_id ? ask("switch_thread", { thread_id: shown }) : null;
@@ -113,6 +109,13 @@ function established({ user_id, thread_id, resumed }) {
   loadThreads();
   loadAgents();
   conversation.repaint();
+}
+
+// Other numbers begin, or some are gone: of a run that was at work the end may never come.
+function beginAnew() {
+  runs.byId.clear();
+  threads.running.clear();
+  timeline.clear();
 }
 
 function open(thread) {
@@ -208,6 +211,10 @@ async function loadAgents() {
 // What a person does.
 
 function say(content, agent) {
+  if (byId("send").disabled) {
+    toast("This page has stopped: reload it to go on.");
+    return false;
+  }
   const payload = { content, agent: agent || undefined, thread_id: conversation.thread ?? undefined };
   try {
     conversation.add(link.deliver("user_message", payload), payload);
@@ -220,8 +227,9 @@ function say(content, agent) {
 
 // Once more: the same message where it was refused, the same words where the run came to nothing.
 function again(turn) {
-  if (turn.state === "refused") conversation.drop(turn);
-  say(turn.content, turn.agent ?? byId("agent").value);
+  // Dropped only once it is kept anew: it may be refused again, here, and its words must not go with it.
+  const isRefused = turn.state === "refused";
+  if (say(turn.content, turn.agent ?? byId("agent").value) && isRefused) conversation.drop(turn);
 }
 
 function stop() {
@@ -250,7 +258,8 @@ function signIn(why) {
   byId("sign-in-why").textContent = sentence(why);
   byId("token").value = "";
   dialog.onclose = () => {
-    if (!byId("token").value) return;
+    // Left without a token, by Escape: nothing else leads back here while there is no line.
+    if (!byId("token").value) return link.isLive || showState("stopped", "signed out; reload to sign in");
     door.signIn(byId("token").value);
     byId("token").value = "";
     link.signedIn();
@@ -271,7 +280,7 @@ function fit() {
 byId("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const content = byId("content").value.trim();
-  if (!content || byId("send").disabled || !say(content, byId("agent").value)) return;
+  if (!content || !say(content, byId("agent").value)) return;
   byId("content").value = "";
   sessionStorage.removeItem("draft");
   fit();

@@ -40,9 +40,9 @@ export class Conversation {
   }
 
   // What was just written.
-  add(message, { content, agent }, state = "sending") {
+  add(message, { content, agent }) {
     if (this.byMessage(message)) return;
-    this.turns.push(new Turn({ message, content, agent, at: new Date().toISOString(), state }, this.tools));
+    this.turns.push(new Turn({ message, content, agent, at: new Date().toISOString(), state: "sending" }, this.tools));
     this.arrange();
     this.toEnd();
   }
@@ -150,10 +150,14 @@ export class Conversation {
       turn.become(active.session_id === session ? "running" : "elsewhere");
       turn.showRun(run);
     }
+    const active = new Set(active_runs.map(({ run_id }) => run_id));
     for (const turn of page) {
-      if (turn.reply) continue;
       const run = this.runs.get(turn.run);
-      if (waiting.has(turn.run) && !run) turn.become("queued");
+      // Its end came to another tab, or to a session that is gone: no event of it comes here.
+      const isLeft = !active.has(turn.run) && (turn.state === "elsewhere" || (turn.state === "running" && !run));
+      if (turn.reply && !isLeft) continue;
+      if (isLeft) turn.showNothing();
+      else if (waiting.has(turn.run) && !run) turn.become("queued");
       else if (run) this.update(run);
       else turn.showNothing();
     }

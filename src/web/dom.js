@@ -2,11 +2,10 @@
 
 export const byId = (id) => document.getElementById(id);
 
-// Makes an element: properties, data-* by `data`, aria-* by `aria`, then what stands in it.
-export function make(name, { data = {}, aria = {}, ...properties } = {}, ...children) {
+// Makes an element: properties, data-* by `data`, then what stands in it.
+export function make(name, { data = {}, ...properties } = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   Object.assign(made.dataset, data);
-  for (const [key, value] of Object.entries(aria)) made.setAttribute(`aria-${key}`, value);
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
 }

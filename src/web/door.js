@@ -3,6 +3,9 @@
 // The token of a server that wants one. It stays in this tab.
 let token = sessionStorage.getItem("token");
 
+// How long an answer may take, in milliseconds. Beyond: it counts as none; a line that broke without a word brings none.
+const ANSWERS_WITHIN = 15_000;
+
 export function signIn(pasted) {
   token = pasted.trim();
   sessionStorage.setItem("token", token);
@@ -21,9 +24,10 @@ async function ask(method, path, body) {
   const headers = {};
   if (token) headers.authorization = `Bearer ${token}`;
   if (body) headers["content-type"] = "application/json";
-  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+  const signal = AbortSignal.timeout(ANSWERS_WITHIN);
+  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal });
+  if (response.ok) return response.json();
   const answer = await response.json().catch(() => ({}));
-  if (response.ok) return answer;
   const wait = Number(response.headers.get("retry-after") ?? 0) * 1_000;
   throw new Refusal(response.status, answer.detail ?? response.statusText, wait);
 }

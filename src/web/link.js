@@ -1,6 +1,6 @@
 // One session over any number of sockets: it connects, resumes, backs off, and sends again what was not answered.
 
-import { newId } from "./dom.js";
+import { bytesOf, newId } from "./dom.js";
 import * as door from "./door.js";
 
 // Closes after which the client stops for good.
@@ -10,6 +10,8 @@ const FINAL = {
   4400: "too many faulty frames; reload to begin anew",
   4403: "access was revoked",
 };
+// Closes that what was sent has brought about: sent again, it would do so again.
+const OURS = new Set([1002, 1007, 1009]);
 // Closes after which the old session is useless: start anew.
 const ANEW = new Set([4409, 4410]);
 // Events taken before the server is told: it then need not keep them in memory.
@@ -62,6 +64,7 @@ export class Link {
   }
 
   async connect() {
+    clearTimeout(this.timer);
     this.timer = null;
     this.say("connecting", "connecting");
     try {
@@ -74,10 +77,11 @@ export class Link {
       }
       const scheme = location.protocol === "https:" ? "wss" : "ws";
       const socket = new WebSocket(`${scheme}://${location.host}/v1/session?${query}`, "sessile.v1");
-      socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
-      // One that was given up may end much later.
+      // One that was given up may speak, and end, much later.
+      socket.onmessage = ({ data }) => socket === this.socket && this.receive(JSON.parse(data));
       socket.onclose = (close) => socket === this.socket && this.closed(close);
       this.socket = socket;
+      this.heardAt = Date.now();
     } catch (error) {
       if (error.status === 401) return this.onSignIn(error.message);
       if (error.status === 403) return this.say("stopped", error.message);
@@ -104,19 +108,19 @@ export class Link {
   // Comes back at once where a person or the network says that it is worth trying.
   hurry() {
     if (this.timer === null) return;
-    clearTimeout(this.timer);
     this.connect();
   }
 
-  // Gives a line up that does not answer. A hidden page's timers are rare: it is judged by what it was asked, not by silence.
+  // Gives a line up that does not open, or does not answer. A hidden page's timers are rare: it is judged by what it was asked,
+  // not by silence.
   listen() {
-    if (!this.isLive) return;
     const now = Date.now();
-    if (this.askedAt > this.heardAt) {
-      if (now - this.askedAt < ANSWERS_WITHIN) return;
+    const isOpening = this.socket?.readyState === WebSocket.CONNECTING;
+    if (isOpening || (this.isLive && this.askedAt > this.heardAt)) {
+      if (now - (isOpening ? this.heardAt : this.askedAt) < ANSWERS_WITHIN) return;
       this.socket.close();
       this.closed({ code: 1006, reason: "" });
-    } else if (now - this.heardAt > SILENT) {
+    } else if (this.isLive && now - this.heardAt > SILENT) {
       this.askedAt = now;
       this.send("ping", {});
     }
@@ -126,6 +130,7 @@ export class Link {
     this.socket = null;
     if (code in FINAL) return this.say("stopped", FINAL[code]);
     if (ANEW.has(code)) this.remember(NOWHERE);
+    if (OURS.has(code)) this.giveUp(`the server closed the connection over a message (${code}): write it another way, or less at once`);
     const wait = Number(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0);
     this.reconnect(wait ? "the server restarts" : "the connection was cut", wait);
   }
@@ -177,6 +182,14 @@ export class Link {
     if (this.unanswered.delete(id)) this.keepUnanswered();
   }
 
+  // Counts everything that waits for an answer as refused.
+  giveUp(message) {
+    for (const reply_to of [...this.unanswered.keys()]) {
+      this.settle(reply_to);
+      this.onFrame({ type: "error", payload: { reply_to, message, retryable: false } });
+    }
+  }
+
   keepUnanswered() {
     sessionStorage.setItem("unanswered", JSON.stringify([...this.unanswered]));
   }
@@ -210,17 +223,18 @@ export class Link {
   }
 
   // Sends what may be lost with the socket. Gives back its id; none where the line is cut.
-  send(type, payload, more = {}) {
+  send(type, payload) {
     if (!this.isLive) return null;
     const id = newId();
-    this.socket.send(JSON.stringify({ type, message_id: id, ...more, payload }));
+    this.socket.send(JSON.stringify({ type, message_id: id, payload }));
     return id;
   }
 
   // Sends what has to arrive: now, or once the line is back. Throws a sentence where it can't.
-  deliver(type, payload, id = newId()) {
+  deliver(type, payload) {
+    const id = newId();
     const frame = JSON.stringify({ type, message_id: id, payload });
-    const [size, most] = [new TextEncoder().encode(frame).length, this.limits?.frame_bytes ?? Infinity];
+    const [size, most] = [bytesOf(frame), this.limits?.frame_bytes ?? Infinity];
     if (size > most) {
       const kib = (bytes) => `${Math.ceil(bytes / 1024)} KiB`;
       throw new Error(`This message has ${kib(size)}, and ${kib(most)} go in one: send it in parts.`);

@@ -2,8 +2,11 @@
 
 import { bytesOf } from "./dom.js";
 
-// Runs that are kept for their tool calls and thoughts. Beyond: the oldest that has ended is forgotten.
+// Runs that are kept for their tool calls and thoughts. Beyond: the oldest that has ended is forgotten, or where none has, the
+// oldest: one of another tab, whose end is never told here.
 const KEPT = 200;
+// Pieces of a text behind a gap that are kept until a snapshot fills it. Beyond: the oldest goes, which the snapshot has by then.
+const AHEAD_MAX = 100;
 // Steps of a run that are kept. Beyond: later ones are only counted.
 const STEPS_MAX = 400;
 
@@ -50,6 +53,8 @@ export class Runs {
     if (run.end && run.end.seq <= asOfSeq) run.end = null;
     if (active.message_ref && bytesOf(active.text_so_far) >= run.bytes) {
       Object.assign(run, { ref: active.message_ref, text: active.text_so_far, bytes: bytesOf(active.text_so_far) });
+      // What came between the snapshot and its arrival.
+      for (const piece of run.ahead.splice(0)) addText(run, piece);
     }
     for (const { call_id, tool_name } of active.open_calls) addStep(run, callOf(call_id, tool_name, null));
     return run;
@@ -60,10 +65,11 @@ export class Runs {
     return [...this.byId.values()].filter((run) => run.thread === thread);
   }
 
-  // The run, made where it is not known yet. `seq` is its last event, `bytes` the length of `text` in UTF-8.
+  // The run, made where it is not known yet. `seq` is its last event, `bytes` the length of `text` in UTF-8, `ahead` what came
+  // behind a gap in it.
   open(id, thread, agent) {
     if (!this.byId.has(id)) {
-      this.byId.set(id, { id, thread, agent, seq: 0, steps: [], ref: null, text: "", bytes: 0, end: null });
+      this.byId.set(id, { id, thread, agent, seq: 0, steps: [], ref: null, text: "", bytes: 0, ahead: [], end: null });
       this.forget();
     }
     return this.byId.get(id);
@@ -71,9 +77,8 @@ export class Runs {
 
   forget() {
     if (this.byId.size <= KEPT) return;
-    for (const run of this.byId.values()) {
-      if (run.end) return this.byId.delete(run.id);
-    }
+    const runs = [...this.byId.values()];
+    this.byId.delete((runs.find(({ end }) => end) ?? runs[0]).id);
   }
 }
 
@@ -95,17 +100,24 @@ function progress({ percentage, message }) {
 }
 
 // Offsets count bytes of UTF-8: a piece that was seen is not appended twice, and one behind a gap waits for the snapshot.
-function addText(run, { message_ref, offset, content }) {
+function addText(run, piece) {
+  const { message_ref, offset, content } = piece;
   if (run.ref !== message_ref && offset === 0) Object.assign(run, { ref: message_ref, text: "", bytes: 0 });
-  if (run.ref !== message_ref || offset !== run.bytes) return;
+  if (run.ref !== message_ref || offset > run.bytes) {
+    run.ahead.push(piece);
+    if (run.ahead.length > AHEAD_MAX) run.ahead.shift();
+    return;
+  }
+  if (offset < run.bytes) return;
   run.text += content;
   run.bytes += bytesOf(content);
 }
 
 function end(run, type, seq, payload) {
-  run.end = { type, seq, ...outcome(type, payload) };
+  run.end = { seq, ...outcome(type, payload) };
+  run.ahead = [];
   if (type === "agent_completed") run.text = payload.result;
-  else if (payload.partial && !run.text) run.text = payload.partial;
+  else if ((payload.partial ?? "").length > run.text.length) run.text = payload.partial;
   for (const step of run.steps) {
     // A call whose end was never told: the run is over, so it is not at work any more.
     if (step.status === "running") step.status = "unknown";
@@ -116,12 +128,12 @@ function end(run, type, seq, payload) {
 function outcome(type, payload) {
   switch (type) {
     case "agent_completed":
-      return { took: payload.execution_time_ms, usage: payload.usage };
+      return { took: payload.execution_time_ms };
     case "agent_error":
-      return { trouble: payload.error_message, retry: true };
+      return { trouble: payload.error_message };
     case "agent_stopped":
-      return { trouble: `Stopped: ${payload.reason}`, retry: true, discarded: payload.discarded_message_ids };
+      return { trouble: `Stopped: ${payload.reason}`, discarded: payload.discarded_message_ids };
     case "agent_death":
-      return { trouble: payload.message, retry: true };
+      return { trouble: payload.message };
   }
 }

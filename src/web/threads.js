@@ -98,12 +98,9 @@ export class Threads {
       isDone = true;
       const renamed = field.value.trim();
       field.remove();
-      if (isSaved && renamed && renamed !== name) {
-        this.onRename(id, renamed);
-        this.rename(id, renamed);
-      } else {
-        this.render();
-      }
+      // Without a connection nothing is asked, and it keeps its name.
+      if (isSaved && renamed && renamed !== name && this.onRename(id, renamed) !== null) this.rename(id, renamed);
+      else this.render();
     };
     const leave = (isSaved) => {
       done(isSaved);

@@ -71,7 +71,7 @@ export class Turn {
     this.become("ended");
     this.openReply(this.agent);
     this.words.show(content, true);
-    if (isPartial) this.showEnd({ trouble: "This run ended before its time.", retry: true });
+    if (isPartial) this.showEnd({ trouble: "This run ended before its time." });
     this.showProgress();
   }
 
@@ -79,7 +79,7 @@ export class Turn {
   showNothing() {
     this.become("ended");
     this.openReply(this.agent);
-    this.showEnd({ trouble: "This run ended without an answer.", retry: true });
+    this.showEnd({ trouble: "This run ended without an answer." });
     this.showProgress();
   }
 
@@ -117,7 +117,7 @@ export class Turn {
     if (!end) return;
     if (end.trouble) {
       this.end.append(make("p", { className: "end" }, end.trouble));
-      if (end.retry && this.content !== null) this.end.append(this.retryButton("Retry"));
+      if (this.content !== null) this.end.append(this.retryButton("Retry"));
     } else if (end.took !== undefined) {
       this.end.append(make("p", { className: "took" }, durationOf(end.took)));
     }

@@ -13,7 +13,7 @@ const GROWING_MAX = 32 * 1024;
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 export class Words {
-  // `changed` is told before and after each change, so that a list can follow.
+  // `follow` makes each change, so that a list can follow it.
   constructor(box, follow) {
     this.box = box;
     this.follow = follow;
