@@ -140,8 +140,7 @@ async fn a_page_whose_line_is_cut_in_mid_answer_goes_on_where_it_was() {
         page.reads(1, "lorem ipsum lorem").await;
         page.watch_states().await;
         page.run(COUNT_BEGINNINGS, Vec::new()).await;
-        desk.expect_console("net::ERR_");
-        desk.expect_console("WebSocket connection to");
+        desk.expect_cuts();
         for _ in 0..2 {
             wire.cut();
             page.is("waiting").await;

@@ -37,6 +37,9 @@ use crate::server::{House, Server};
 /// What the model plays. A word in the message picks the turn.
 const SCRIPT: &str = include_str!("script.toml");
 
+/// Why a test always has its server: it is taken only to be started again.
+const SERVER_IS_HERE: &str = "the server is here between restarts";
+
 /// What a test works with: a server and browsers.
 pub struct Desk {
     name: String,
@@ -54,7 +57,7 @@ async fn browse<T: AsyncFnOnce(&mut Desk)>(house: House, test: T) {
     let mut desk = Desk {
         name,
         driver: Driver::start().await,
-        server: Some(house.start().await.stays()),
+        server: Some(house.start().await),
         pages: Vec::new(),
         allowed: Vec::new(),
     };
@@ -104,32 +107,35 @@ impl Desk {
     }
 
     fn server(&self) -> &Server {
-        self.server.as_ref().expect("the server is here between restarts")
+        self.server.as_ref().expect(SERVER_IS_HERE)
     }
 
     /// Kills the server without a warning.
     async fn kill_server(&mut self) {
-        self.server
-            .as_mut()
-            .expect("the server is here between restarts")
-            .die()
-            .await;
-        // What a browser says of a server that is away.
-        self.expect_console("ERR_CONNECTION_REFUSED");
-        self.expect_console("WebSocket connection to");
+        self.expect_cuts();
+        self.server.as_mut().expect(SERVER_IS_HERE).die().await;
     }
 
-    /// Starts the server again that was killed.
+    /// Starts the server again, where the page came from.
     async fn start_server(&mut self) {
-        let server = self.server.take().expect("the server is here between restarts");
-        self.server = Some(server.start_again().await);
+        let server = self.server.take().expect(SERVER_IS_HERE);
+        self.server = Some(server.start_in_place().await);
     }
 
     /// Stops the server in good order and starts it again.
     async fn restart_server(&mut self) {
-        self.expect_console("ERR_CONNECTION_REFUSED");
-        let server = self.server.take().expect("the server is here between restarts");
-        self.server = Some(server.restart().await);
+        self.expect_cuts();
+        let server = self.server.as_mut().expect(SERVER_IS_HERE);
+        server.signal("TERM");
+        let status = server.exit().await;
+        assert!(status.success(), "{status}: {}", server.log());
+        self.start_server().await;
+    }
+
+    /// Lets the console hold what a browser says of a server that is away, or of a line that is cut.
+    fn expect_cuts(&mut self) {
+        self.expect_console("net::ERR_");
+        self.expect_console("WebSocket connection to");
     }
 
     /// Lets the console hold errors with these words.
@@ -154,7 +160,8 @@ impl Desk {
         }
     }
 
-    async fn close(mut self) {
+    /// Ends the browsers.
+    async fn close(&mut self) {
         let mut all = true;
         for page in self.pages.drain(..) {
             all &= page.close().await;

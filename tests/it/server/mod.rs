@@ -30,7 +30,7 @@ pub use client::{Client, Door, Ending, Place, User, message_id, spoken};
 pub use process::{House, Server};
 
 /// How long anything may take. Beyond: the test fails and prints what it saw last. Long, because a busy machine is no defect.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);

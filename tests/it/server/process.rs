@@ -240,13 +240,7 @@ impl Server {
         self.start_again().await
     }
 
-    /// Keeps its address over restarts, as a page needs it that was loaded from there.
-    pub fn stays(mut self) -> Self {
-        self.house.listen = self.address.to_string();
-        self
-    }
-
-    /// Kills it without a warning. Its house is empty until [`Server::start_again`].
+    /// Kills it without a warning. Its house stands empty until it is started again.
     pub async fn die(&mut self) {
         self.child.kill().unwrap();
         self.exit().await;
@@ -254,8 +248,7 @@ impl Server {
 
     /// Kills it without a warning and starts it again on the same data, at the same address.
     pub async fn crash_in_place(mut self) -> Self {
-        self.child.kill().unwrap();
-        self.exit().await;
+        self.die().await;
         self.start_in_place().await
     }
 
