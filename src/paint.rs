@@ -1,10 +1,10 @@
-//! Bold and dim text: for a person at a terminal, never for a file or a pipe.
+//! Bold, dim and red text: for a person at a terminal, never for a file or a pipe.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::IsTerminal;
 
-/// Whether text may be bold and dim.
+/// Whether text may be bold, dim and red.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
     /// Text as it is.
@@ -38,6 +38,12 @@ impl Paint {
         self.with("2", text)
     }
 
+    /// What went wrong.
+    #[must_use]
+    pub fn red(self, text: impl Display) -> String {
+        self.with("31", text)
+    }
+
     fn with(self, code: &str, text: impl Display) -> String {
         match self {
             Self::Plain => text.to_string(),
@@ -67,5 +73,6 @@ mod tests {
         assert_eq!(Paint::Plain.bold("a") + &Paint::Plain.dim("b"), "ab");
         assert_eq!(Paint::Ansi.bold("a"), "\x1b[1ma\x1b[0m");
         assert_eq!(Paint::Ansi.dim("a"), "\x1b[2ma\x1b[0m");
+        assert_eq!(Paint::Ansi.red("a"), "\x1b[31ma\x1b[0m");
     }
 }

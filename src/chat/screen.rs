@@ -9,6 +9,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use rustyline::ExternalPrinter;
 
 use super::client::Show;
+use crate::paint::Paint;
 
 /// What stands for a control character.
 const MARK: char = '\u{fffd}';
@@ -16,22 +17,18 @@ const MARK: char = '\u{fffd}';
 /// Texts on their way above the prompt. Beyond: the client waits, as it does before a terminal that reads nothing.
 const ABOVE_MAX: usize = 64;
 
-/// Terminal codes, where a stream is a terminal that takes them.
-const DIM: &str = "\x1b[2m";
-const RED: &str = "\x1b[31m";
-const PLAIN: &str = "\x1b[0m";
-
 /// A stream, and what it is.
 struct Stream<W> {
     to: W,
     is_terminal: bool,
-    has_colour: bool,
 }
 
 /// Both streams.
 pub struct Screen<O, E> {
     out: Stream<O>,
     err: Stream<E>,
+    /// What suits standard error.
+    paint: Paint,
     /// Whether the last line of the answer goes on.
     line_is_open: bool,
     /// Whether something else was shown since, on a line of its own.
@@ -50,27 +47,24 @@ impl Terminal {
     /// Shows on standard output and standard error.
     #[must_use]
     pub fn standard() -> Self {
-        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let (out, err) = (io::stdout(), io::stderr());
-        let (out_is, err_is) = (out.is_terminal(), err.is_terminal());
-        Self::new((out, out_is), (err, err_is), !is_plain)
+        let (out_is, err_is, paint) = (out.is_terminal(), err.is_terminal(), Paint::of(&err));
+        Self::new((out, out_is), (err, err_is), paint)
     }
 }
 
 impl<O: Write, E: Write> Screen<O, E> {
-    fn new(out: (O, bool), err: (E, bool), colours: bool) -> Self {
+    fn new(out: (O, bool), err: (E, bool), paint: Paint) -> Self {
         Self {
             out: Stream {
                 to: out.0,
                 is_terminal: out.1,
-                has_colour: out.1 && colours,
             },
             err: Stream {
                 to: err.0,
                 is_terminal: err.1,
-                has_colour: err.1 && colours,
             },
+            paint,
             line_is_open: false,
             line_is_broken: false,
             above: None,
@@ -128,9 +122,9 @@ impl<O: Write, E: Write> Screen<O, E> {
                 self.end_line()?;
                 self.put_out(&(harmless(text) + "\n"))
             }
-            Show::Aside(text) => self.put_err(text, DIM),
-            Show::Note(text) => self.put_err(&format!("- {text}"), DIM),
-            Show::Fault(text) => self.put_err(&format!("! {text}"), RED),
+            Show::Aside(text) => self.put_err(self.paint.dim(harmless(text))),
+            Show::Note(text) => self.put_err(self.paint.dim(harmless(&format!("- {text}")))),
+            Show::Fault(text) => self.put_err(self.paint.red(harmless(&format!("! {text}")))),
         }
     }
 
@@ -159,13 +153,8 @@ impl<O: Write, E: Write> Screen<O, E> {
         Ok(())
     }
 
-    fn put_err(&mut self, text: &str, colour: &str) -> io::Result<()> {
-        let text = harmless(text);
-        let mut line = if self.err.has_colour {
-            format!("{colour}{text}{PLAIN}\n")
-        } else {
-            text + "\n"
-        };
+    fn put_err(&mut self, text: String) -> io::Result<()> {
+        let mut line = text + "\n";
         if self.prompt_is_open && self.err.is_terminal {
             return self.put_above(line);
         }
@@ -213,12 +202,19 @@ mod tests {
     }
 
     fn shown(shows: &[Show], is_terminal: bool) -> (String, String) {
-        let mut screen = Screen::new((Vec::new(), is_terminal), (Vec::new(), is_terminal), true);
+        let paint = if is_terminal { Paint::Ansi } else { Paint::Plain };
+        let mut screen = Screen::new((Vec::new(), is_terminal), (Vec::new(), is_terminal), paint);
         shows.iter().for_each(|show| screen.show(show).unwrap());
         (
             String::from_utf8(screen.out.to).unwrap(),
             String::from_utf8(screen.err.to).unwrap(),
         )
+    }
+
+    fn unpainted(text: &str) -> String {
+        ["\x1b[2m", "\x1b[31m", "\x1b[0m"]
+            .iter()
+            .fold(text.to_owned(), |text, code| text.replace(code, ""))
     }
 
     #[test]
@@ -247,7 +243,7 @@ mod tests {
             Show::Fault("gone".into()),
         ];
         let (out, err) = shown(&talk, true);
-        let err = err.replace(DIM, "").replace(RED, "").replace(PLAIN, "");
+        let err = unpainted(&err);
         assert_eq!((out.as_str(), err.as_str()), ("Half", "\n- cut\n- again\n! gone\n"));
         assert_eq!(shown(&talk, false).0, "Half\n");
     }
@@ -261,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_for_terminals_only() {
+    fn what_went_wrong_is_red_and_what_happens_beside_the_answer_is_dim() {
         let fault = [Show::Fault("no".into()), aside("dim")];
         assert_eq!(shown(&fault, false).1, "! no\ndim\n");
         assert_eq!(shown(&fault, true).1, "\x1b[31m! no\x1b[0m\n\x1b[2mdim\x1b[0m\n");
@@ -272,7 +268,7 @@ mod tests {
         let evil = "a\x1b]0;title\x07b\x1b[2Jc\u{9b}31md\x08\x7f\r\n\te\rf";
         let (out, err) = shown(&[answer(evil), aside(evil), Show::Listing(evil.into())], true);
         assert!(out.starts_with("a\u{fffd}]0;title\u{fffd}b\u{fffd}[2Jc\u{fffd}31md\u{fffd}\u{fffd}\n\te\u{fffd}f"));
-        let err = err.replace(DIM, "").replace(PLAIN, "");
+        let err = unpainted(&err);
         for text in [out, err] {
             let steers = text
                 .chars()
@@ -291,7 +287,7 @@ mod tests {
             }
         }
         let (sender, printed) = sync_channel(9);
-        let mut screen = Screen::new((Vec::new(), true), (Vec::new(), true), false);
+        let mut screen = Screen::new((Vec::new(), true), (Vec::new(), true), Paint::Plain);
         screen.print_above(Above(sender));
         screen.prompt_opens().unwrap();
         for show in [answer("one\ntw"), Show::Note("note".into()), answer("o\nthr")] {

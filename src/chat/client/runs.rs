@@ -112,17 +112,17 @@ impl Runs {
             let named = |entry: &Value| text(entry, "run_id") == id;
             list("active_runs").iter().any(named) || list("queued").iter().any(named)
         };
-        let newest = list("messages").iter().find(|said| text(said, "role") == "assistant");
-        if let Some(newest) = newest {
-            fx.push(Effect::Show(Show::AnswerEnd));
-            fx.push(Effect::Show(Show::Answer(text(newest, "content").to_owned())));
-            fx.push(Effect::Show(Show::AnswerEnd));
-        }
         let over: Vec<String> = self.0.keys().filter(|id| !is_open(id)).cloned().collect();
         let outcomes = over.iter().map(|id| {
             let answer = list("messages")
                 .iter()
                 .find(|said| text(said, "run_id") == *id && text(said, "role") == "assistant");
+            // No other answer of the thread: those were shown, or were not asked for here.
+            if let Some(answer) = answer {
+                fx.push(Effect::Show(Show::AnswerEnd));
+                fx.push(Effect::Show(Show::Answer(text(answer, "content").to_owned())));
+                fx.push(Effect::Show(Show::AnswerEnd));
+            }
             match answer {
                 Some(answer) if text(answer, "status") == "complete" => Outcome::Completed,
                 _ => {

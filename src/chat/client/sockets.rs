@@ -102,7 +102,7 @@ impl Client {
             self.acked = place.last_seq;
         }
         let session = self.place.as_ref().map_or("", |place| place.session.as_str());
-        note("some events are gone; this is what there is now", fx);
+        note("some events are gone; /history shows what was said", fx);
         for outcome in self.runs.resync(payload, session, fx) {
             self.settled(outcome);
         }

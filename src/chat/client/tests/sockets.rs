@@ -142,7 +142,7 @@ fn a_message_that_the_lost_session_had_taken_is_not_waited_for() {
 }
 
 #[test]
-fn a_snapshot_shows_the_newest_answer_and_settles_what_is_over() {
+fn a_snapshot_shows_the_answers_that_were_waited_for_and_no_other_and_settles_what_is_over() {
     let mut desk = Desk::pipe();
     let said = desk.typed("one");
     desk.accept(&said, "r");
@@ -151,17 +151,18 @@ fn a_snapshot_shows_the_newest_answer_and_settles_what_is_over() {
     desk.establish("s-1");
     let answer = json!({ "role": "assistant", "run_id": "r", "status": "complete", "content": "One." });
     let question = json!({ "role": "user", "run_id": "r", "status": "complete", "content": "one" });
+    let others = json!({ "role": "assistant", "run_id": "s", "status": "complete", "content": "Of another window." });
     let fx = desk.hear(
         "resync",
         json!({
-            "reason": "expired", "epoch": "e-2", "as_of_seq": 40, "messages": [answer, question],
+            "reason": "expired", "epoch": "e-2", "as_of_seq": 40, "messages": [others, answer, question],
             "active_runs": [], "queued": [],
         }),
     );
     assert_eq!(
         shown(&fx),
         [
-            "note some events are gone; this is what there is now",
+            "note some events are gone; /history shows what was said",
             "end",
             "answer One.",
             "end"
