@@ -45,9 +45,9 @@ function take(frame) {
     case "connection_established":
       return established(payload);
     case "message_accepted":
+      if (!conversation.thread) adopt(payload.thread_id);
       conversation.accepted(payload);
       threads.mark(payload.thread_id, payload.run_id, ACTIVE.has(payload.run_state));
-      if (!conversation.thread) open(payload.thread_id);
       loadThreads();
       break;
     case "thread_created":
@@ -127,6 +127,14 @@ function open(thread) {
     const { payload } = JSON.parse(frame);
     if ((payload.thread_id ?? thread) === thread) conversation.add(id, payload);
   }
+}
+
+// The thread that the first message after a deletion was said in: what is shown stays.
+function adopt(thread) {
+  conversation.thread = thread;
+  conversation.asOfSeq = link.session.lastSeq;
+  threads.show(thread);
+  sessionStorage.setItem("thread", thread);
 }
 
 function takeHistory(history) {

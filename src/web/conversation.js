@@ -119,8 +119,12 @@ export class Conversation {
   }
 
   turnOfMessage(said, known) {
+    // A page may have begun between a message and its answer: that turn now gets its message.
+    const begun = known.get(said.run_id);
+    begun?.asks(said);
     const turn =
       known.get(said.message_id) ??
+      begun ??
       new Turn({ message: said.message_id, content: said.content, at: said.created_at, state: "ended" }, this.tools);
     turn.answeredBy(said.run_id);
     return turn;

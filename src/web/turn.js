@@ -29,6 +29,14 @@ export class Turn {
     return make("li", { className: "message", data: { role: "user" } }, who("You", at), words, this.note);
   }
 
+  // The message that began it, of which the answer alone was known.
+  asks({ message_id, content, created_at }) {
+    if (this.said) return;
+    Object.assign(this, { message: message_id, content, said: this.userNode(content, created_at) });
+    this.said.dataset.run = this.run;
+    this.become(this.state);
+  }
+
   // The server has taken the message: this run answers it.
   answeredBy(run) {
     if (this.run) return;
