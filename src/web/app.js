@@ -312,6 +312,8 @@ byId("ideas").addEventListener("click", ({ target }) => {
 
 byId("stop").addEventListener("click", stop);
 
+addEventListener("resize", fit);
+
 // Other tabs and devices change the list too.
 addEventListener("focus", () => link.isLive && loadThreads());
 

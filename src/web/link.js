@@ -179,7 +179,9 @@ export class Link {
   }
 
   settle(id) {
-    if (this.unanswered.delete(id)) this.keepUnanswered();
+    if (!this.unanswered.delete(id)) return;
+    this.keepUnanswered();
+    this.sendFirst();
   }
 
   // Counts everything that waits for an answer as refused.
@@ -205,7 +207,7 @@ export class Link {
     this.attempt = 0;
     this.cutSince = null;
     this.say("live", "live");
-    for (const { frame } of this.unanswered.values()) this.socket.send(frame);
+    this.sendFirst();
   }
 
   // A refusal that time mends is tried again under the same id.
@@ -213,7 +215,7 @@ export class Link {
     const waiting = this.unanswered.get(reply_to);
     if (!retryable || !waiting || waiting.tries >= TRIES) return false;
     waiting.tries += 1;
-    setTimeout(() => this.isLive && this.unanswered.has(reply_to) && this.socket.send(waiting.frame), retry_after_ms ?? RETRY_AFTER);
+    setTimeout(() => this.unanswered.has(reply_to) && this.sendFirst(), retry_after_ms ?? RETRY_AFTER);
     return true;
   }
 
@@ -244,8 +246,14 @@ export class Link {
     }
     this.unanswered.set(id, { frame, tries: 0 });
     this.keepUnanswered();
-    if (this.isLive) this.socket.send(frame);
+    if (this.unanswered.size === 1) this.sendFirst();
     return id;
+  }
+
+  // One at a time: a message that has to be sent again keeps its place before the next.
+  sendFirst() {
+    const [first] = this.unanswered.values();
+    if (first && this.isLive) this.socket.send(first.frame);
   }
 
   remember(change) {

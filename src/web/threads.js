@@ -82,8 +82,8 @@ export class Threads {
       "li",
       { data: { thread: thread_id } },
       open,
-      button("Rename", () => this.edit(item, thread_id, name), { className: "rename", ariaLabel: `Rename ${name}` }),
-      button("Delete", () => this.confirm(thread_id, name), { className: "delete", ariaLabel: `Delete ${name}` }),
+      button("", () => this.edit(item, thread_id, name), { className: "rename", title: "Rename", ariaLabel: `Rename ${name}` }),
+      button("", () => this.confirm(thread_id, name), { className: "delete", title: "Delete", ariaLabel: `Delete ${name}` }),
     );
     showRunning(item, this.running.has(thread_id));
     return item;
