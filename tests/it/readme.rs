@@ -103,6 +103,19 @@ fn every_path_in_the_readme_is_there() {
 }
 
 #[test]
+fn every_link_of_the_readme_leads_somewhere() {
+    let links: Vec<_> = README
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .collect();
+    assert!(links.len() > 5, "{links:?}");
+    for link in links {
+        assert!(root().join(link).is_file(), "{link} is not there");
+    }
+}
+
+#[test]
 fn the_rust_of_the_readme_is_compiled_and_fits_where_it_says() {
     let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     assert!(lib.contains("#[cfg(doctest)]\n#[doc = include_str!(\"../README.md\")]"));
