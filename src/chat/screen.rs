@@ -180,10 +180,15 @@ impl<O: Write, E: Write> Screen<O, E> {
     }
 }
 
-/// The text without what steers a terminal (C0, DEL and C1, but for line ends and tabs).
+/// The text without what steers a terminal (C0, DEL and C1, but for line ends and tabs) or turns what is read around (the
+/// overrides and isolates of bidirectional text).
 fn harmless(text: &str) -> String {
     let text = text.replace("\r\n", "\n");
-    let steers = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
+    let steers = |letter: char| match letter {
+        '\n' | '\t' => false,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => letter.is_control(),
+    };
     text.chars()
         .map(|letter| if steers(letter) { MARK } else { letter })
         .collect()

@@ -246,7 +246,7 @@ impl Talk {
                 let effects = self.client.frame(&text, now());
                 if self.client.is_up() && !was_up {
                     self.was_up = true;
-                    self.back_off.reset();
+                    self.back_off.up(Instant::now());
                     if std::mem::take(&mut self.told_of_cut) {
                         self.show(Show::Note("connected again".to_owned()))?;
                     }
@@ -314,7 +314,7 @@ impl Talk {
     }
 
     fn wait(&mut self, at_least: Duration) -> io::Result<()> {
-        let down_for = self.back_off.down_for(Instant::now());
+        let down_for = self.back_off.cut(Instant::now());
         if down_for > PIPE_PATIENCE && !matches!(self.input, Input::Person(_)) {
             return self.stop("the server has been away for ten minutes; send the message again later");
         }

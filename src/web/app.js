@@ -38,7 +38,7 @@ let readAgain = 0;
 
 // What arrives.
 
-function take(frame) {
+function take(frame, refusedMessage) {
   const { type, seq, payload } = frame;
   if (seq) return takeEvent(frame);
   switch (type) {
@@ -71,7 +71,8 @@ function take(frame) {
       takeHistory(payload);
       break;
     case "resync":
-      toast("Some events are gone; this is how things stand now.");
+      // Where nothing was shown yet, nothing is missed.
+      if (conversation.turns.length > 0) toast("Some events are gone; this is how things stand now.");
       beginAnew();
       open(payload.thread_id);
       conversation.showHistory(payload, link.session.id, false);
@@ -83,7 +84,7 @@ function take(frame) {
       showState("waiting", payload.message);
       break;
     case "error":
-      refused(payload);
+      refused(payload, refusedMessage);
       break;
   }
   showStop();
@@ -156,7 +157,7 @@ function deleted(thread) {
   sessionStorage.removeItem("thread");
 }
 
-function refused({ reply_to, message, retryable, retry_after_ms }) {
+function refused({ reply_to, message, retryable, retry_after_ms }, words) {
   // What is only read is read again.
   const read = { [asked.history]: () => loadHistory(), [asked.threads]: () => loadThreads() }[reply_to];
   if (read && retryable && readAgain < READ_AGAIN_MAX) {
@@ -166,7 +167,9 @@ function refused({ reply_to, message, retryable, retry_after_ms }) {
   }
   // The thread that this tab showed is gone with its session: the new one stands open.
   if (reply_to === asked.back) return;
-  conversation.refused(reply_to, message);
+  const isShown = conversation.refused(reply_to, message);
+  // Of a thread that is not shown any more: its words are given back where they can be sent again.
+  if (words && !isShown) draft(`${byId("content").value}\n${words.content}`.trim());
   toast(sentence(message));
   loadThreads();
 }
@@ -279,6 +282,13 @@ function sentence(text) {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
+// Keeps what is being written, over a reload too.
+function draft(text) {
+  if (byId("content").value !== text) byId("content").value = text;
+  sessionStorage.setItem("draft", text);
+  fit();
+}
+
 function fit() {
   const field = byId("content");
   field.style.height = "auto";
@@ -301,10 +311,7 @@ byId("content").addEventListener("keydown", (event) => {
   byId("composer").requestSubmit();
 });
 
-byId("content").addEventListener("input", () => {
-  sessionStorage.setItem("draft", byId("content").value);
-  fit();
-});
+byId("content").addEventListener("input", ({ target }) => draft(target.value));
 
 byId("ideas").addEventListener("click", ({ target }) => {
   if (target.matches("button")) say(target.textContent, byId("agent").value);

@@ -66,7 +66,9 @@ export class Conversation {
   }
 
   refused(message, why) {
-    this.byMessage(message)?.become("refused", `${why} `);
+    const turn = this.byMessage(message);
+    turn?.become("refused", `${why} `);
+    return turn !== undefined;
   }
 
   drop(turn) {

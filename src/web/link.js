@@ -29,6 +29,10 @@ const RETRY_AFTER = 1_000;
 const SILENT = 15_000;
 const ANSWERS_WITHIN = 10_000;
 
+// How long a line must have held for its loss to count as the first, in milliseconds: a server that greets and cuts is not asked
+// ever again at once.
+const SETTLED = 5_000;
+
 const NOWHERE = { id: null, epoch: null, lastSeq: 0 };
 
 export class Link {
@@ -42,6 +46,7 @@ export class Link {
     this.socket = null;
     this.attempt = 0;
     this.cutSince = null;
+    this.liveSince = NaN;
     this.timer = null;
     this.heardAt = 0;
     this.askedAt = 0;
@@ -137,6 +142,11 @@ export class Link {
 
   // Full jitter from 0.25 s, capped at 5 s for the first minute and at 30 s after.
   reconnect(why, wait = 0) {
+    if (Date.now() - this.liveSince >= SETTLED) {
+      this.attempt = 0;
+      this.cutSince = null;
+    }
+    this.liveSince = NaN;
     this.cutSince ??= Date.now();
     const cap = Date.now() - this.cutSince < 60_000 ? 5_000 : 30_000;
     const backOff = Math.random() * Math.min(cap, 250 * 2 ** Math.min(this.attempt++, 10));
@@ -172,10 +182,16 @@ export class Link {
         break;
       case "error":
         if (this.tryAgain(payload)) return;
-        this.settle(payload.reply_to);
-        break;
+        return this.refuse(frame);
     }
     this.onFrame(frame);
+  }
+
+  // Hands a refusal on, with what was refused.
+  refuse(frame) {
+    const refused = this.unanswered.get(frame.payload.reply_to);
+    this.settle(frame.payload.reply_to);
+    this.onFrame(frame, refused && JSON.parse(refused.frame).payload);
   }
 
   settle(id) {
@@ -187,8 +203,7 @@ export class Link {
   // Counts everything that waits for an answer as refused.
   giveUp(message) {
     for (const reply_to of [...this.unanswered.keys()]) {
-      this.settle(reply_to);
-      this.onFrame({ type: "error", payload: { reply_to, message, retryable: false } });
+      this.refuse({ type: "error", payload: { reply_to, message, retryable: false } });
     }
   }
 
@@ -204,8 +219,7 @@ export class Link {
       this.acked = head_seq;
     }
     this.limits = limits;
-    this.attempt = 0;
-    this.cutSince = null;
+    this.liveSince = Date.now();
     this.say("live", "live");
     this.sendFirst();
   }
@@ -269,15 +283,18 @@ export class Link {
 // A tab that was duplicated has a copy of the other's storage: only one of them goes on in the session, the other begins its
 // own. Without locks (plain HTTP from another machine) the later one takes over.
 const held = new Set();
+// How long a page that is being left may take to let go, in milliseconds.
+const LETS_GO = 500;
 function holdAlone(session) {
   if (!navigator.locks || held.has(session)) return Promise.resolve(true);
   return new Promise((answer) => {
-    navigator.locks.request(`session:${session}`, { ifAvailable: true }, (lock) => {
-      answer(lock !== null);
-      if (lock === null) return undefined;
+    const hold = () => {
       held.add(session);
+      answer(true);
       // Held until the tab goes.
       return new Promise(() => {});
-    });
+    };
+    const signal = AbortSignal.timeout(LETS_GO);
+    navigator.locks.request(`session:${session}`, { signal }, hold).catch(() => answer(false));
   });
 }

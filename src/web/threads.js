@@ -18,18 +18,20 @@ export class Threads {
       this.openDrawer(false);
       byId("toggle-threads").focus();
     });
-    document.querySelector("main").addEventListener("click", ({ target }) => {
-      if (this.isOpen && target.id !== "toggle-threads") this.openDrawer(false);
+    document.addEventListener("click", ({ target }) => {
+      if (this.isOpen && target.id !== "toggle-threads" && !target.closest("#threads-panel, dialog")) this.openDrawer(false);
     });
   }
 
-  // A page of the list. The first page replaces what was shown; a later one goes on from there.
+  // A page of the list. The first page takes the place of its part of what was shown; a later one goes on from there.
   take({ threads, next_before }, isFirst) {
-    const known = isFirst ? [] : this.list;
-    const ids = new Set(known.map(({ thread_id }) => thread_id));
-    this.list = [...known, ...threads.filter(({ thread_id }) => !ids.has(thread_id))];
-    this.before = next_before;
-    byId("more-threads").hidden = next_before === null;
+    const ids = new Set(threads.map(({ thread_id }) => thread_id));
+    const others = this.list.filter(({ thread_id }) => !ids.has(thread_id));
+    const last = threads.at(-1)?.updated_at;
+    const older = isFirst && next_before !== null ? others.filter(({ updated_at }) => updated_at <= last) : [];
+    this.list = isFirst ? [...threads, ...older] : [...others, ...threads];
+    if (older.length === 0) this.before = next_before;
+    byId("more-threads").hidden = this.before === null;
     this.render();
   }
 
@@ -124,7 +126,7 @@ export class Threads {
     dialog.onclose = () => {
       if (dialog.returnValue !== "yes") return;
       this.onDelete(id);
-      byId("content").focus();
+      byId(this.isOpen ? "new-thread" : "content").focus();
     };
     dialog.showModal();
   }
@@ -138,6 +140,8 @@ export class Threads {
   openDrawer(open) {
     document.body.classList.toggle("drawer", open);
     byId("toggle-threads").setAttribute("aria-expanded", open);
+    // What lies below can't be reached by keyboard either.
+    document.querySelector("main").inert = open;
     if (open) byId("new-thread").focus();
   }
 

@@ -133,6 +133,11 @@ impl Request {
         self.sent_in.is_some()
     }
 
+    /// Whether it is the one of this id.
+    pub fn is(&self, id: &str) -> bool {
+        self.id == id
+    }
+
     /// Its socket is gone. What goes over HTTP has none.
     pub fn unsend(&mut self) {
         if !matches!(self.kind, Kind::Agents(_)) {

@@ -101,11 +101,27 @@ impl Client {
             place.epoch = text(payload, "epoch").to_owned();
             self.acked = place.last_seq;
         }
-        let session = self.place.as_ref().map_or("", |place| place.session.as_str());
         note("some events are gone; /history shows what was said", fx);
+        // A message whose answer was lost with a socket: its run may have ended among what is gone.
+        if let Some((run, stops)) = self.taken_before(payload) {
+            self.requests.pop_front();
+            self.thread_is_kept = true;
+            if let Some(outcome) = self.runs.accepted(&run, stops) {
+                self.settled(outcome);
+            }
+        }
+        let session = self.place.as_ref().map_or("", |place| place.session.as_str());
         for outcome in self.runs.resync(payload, session, fx) {
             self.settled(outcome);
         }
+    }
+
+    /// The run of the message that waits for its answer, where the snapshot holds it, and whether it is to be stopped.
+    fn taken_before(&self, snapshot: &Value) -> Option<(String, bool)> {
+        let waits = self.requests.front().filter(|request| request.was_sent())?;
+        let said = snapshot["messages"].as_array()?.iter();
+        let mut taken = said.filter(|said| waits.is(text(said, "message_id")));
+        Some((text(taken.next()?, "run_id").to_owned(), waits.stops))
     }
 
     fn stop_for(&mut self, why: &str, fx: &mut Vec<Effect>) -> Next {

@@ -197,6 +197,29 @@ fn a_run_that_is_active_in_the_snapshot_goes_on_where_its_text_is() {
 }
 
 #[test]
+fn a_message_whose_answer_was_lost_is_answered_by_the_snapshot() {
+    let mut desk = Desk::pipe();
+    let said = desk.typed("one");
+    let id = sent(&said, "user_message")["message_id"].clone();
+    desk.client.cut();
+    desk.establish("s-1");
+    let question = json!({ "role": "user", "run_id": "r", "message_id": id, "content": "one", "status": "complete" });
+    let answer =
+        json!({ "role": "assistant", "run_id": "r", "message_id": "m", "content": "One.", "status": "complete" });
+    let fx = desk.hear(
+        "resync",
+        json!({ "epoch": "e-2", "as_of_seq": 40, "messages": [answer, question], "active_runs": [], "queued": [] }),
+    );
+    assert_eq!(shown(&fx)[1..], ["end", "answer One.", "end"]);
+    // The repeat is answered all the same; nothing waits for it.
+    let repeat =
+        json!({ "message_id": id, "thread_id": "t", "run_id": "r", "status": "duplicate", "run_state": "completed" });
+    assert_eq!(shown(&desk.hear("message_accepted", repeat)), Vec::<String>::new());
+    desk.client.input_is_over();
+    assert_eq!(desk.client.over(), Some(Outcome::Completed));
+}
+
+#[test]
 fn while_the_line_is_down_a_bounded_number_of_lines_is_kept() {
     let mut desk = Desk::person();
     desk.client.cut();
