@@ -45,6 +45,31 @@ async fn a_page_that_is_reloaded_in_mid_answer_has_the_whole_answer_once() {
 }
 
 #[tokio::test]
+async fn an_answer_of_more_events_than_are_asked_for_again_goes_on_after_a_reload() {
+    // Each piece of text is an event of its own.
+    let house = House::playing(SCRIPT).set("limits.text_flush_bytes=1");
+    browse(house, async |desk| {
+        let page = desk.visitor("ada").await;
+        page.open_timeline().await;
+        page.say("endless").await;
+        page.sees("many events", "document.querySelector('#events li[data-seq=\"350\"]')")
+            .await;
+        page.reload().await;
+        page.is_live().await;
+        // Neither its beginning nor what comes now is missing while it is being written.
+        page.reads(1, "It begins. ").await;
+        let words = "document.querySelector('#messages [data-role=assistant] .text').textContent.length";
+        let before = page.value(words).await;
+        page.sees("the text grow", &format!("{words} > {before}")).await;
+        page.click("#stop").await;
+        page.bad_end(1).await;
+        let shown = page.answer(1).await;
+        assert_eq!([shown], answers_kept(desk, &page).await[..]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_run_that_was_cut_with_its_server_is_told_and_can_be_asked_for_again() {
     browse(House::playing(SCRIPT), async |desk| {
         let page = desk.visitor("ada").await;

@@ -52,6 +52,38 @@ async fn a_run_in_one_tab_is_told_in_the_other_and_its_answer_comes_by_itself() 
 }
 
 #[tokio::test]
+async fn a_run_that_ends_without_a_word_in_one_tab_is_over_in_the_other() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        let first = page.tab().await;
+        page.say("mute").await;
+        page.sees("the run", "document.querySelector('#threads li[data-running]')")
+            .await;
+        let thread = page.thread().await;
+
+        let second = page.second_tab().await;
+        page.open("/").await;
+        page.is_live().await;
+        page.go_to(&thread).await;
+        page.sees(
+            "that something goes on elsewhere",
+            "document.querySelector('.elsewhere')",
+        )
+        .await;
+        page.look_at(&first).await;
+        page.click("#stop").await;
+        page.bad_end(1).await;
+        page.look_at(&second).await;
+        page.sees("that it is over", "!document.querySelector('.elsewhere')")
+            .await;
+        page.bad_end(1).await;
+        page.sees("no mark", "!document.querySelector('#threads li[data-running]')")
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_tab_goes_on_in_its_own_session_after_a_reload_and_another_tab_has_another() {
     browse(House::new(), async |desk| {
         let page = desk.visitor("ada").await;
