@@ -5,9 +5,10 @@
 //! # Who owns whom
 //!
 //! ```text
-//! server ── Infra: registries, models, ports, limits; frozen, holds no user's data ────── one Arc, a clone to each ──┐
-//!   └── RootSupervisor          one; admits, spawns, counts, watches                                                 │
-//!         └── UserSessionActor  one per session, on its shard; nobody else holds its state  ◄────────────────────────┘
+//! server ── Infra: registries, models, ports, limits; frozen, holds no user's data
+//!   │          one `Arc`, a clone to each session
+//!   └── RootSupervisor          one; admits, spawns, counts, watches
+//!         └── UserSessionActor  one per session, on its shard; nobody else holds its state
 //!               ├── SessionContext   whose it is: a value, immutable
 //!               ├── Engine           what it decides: a value, pure
 //!               ├── Outbox           what it has said: a value, bounded
@@ -39,10 +40,14 @@
 //! # The way of a message
 //!
 //! ```text
-//! client ─► sink ── FrameArrived ─► session ── Input::Frame ─► engine ── Effect::Rate ─► session ── Rate ─► supervisor
-//!                                                                                                              │
-//! journal ◄── append ── session ◄── Effect::Store ── engine ◄── Input::Rated ── session ◄──────────────────────┘
-//!    └─────── replies ─► session ── Input::Stored ─► engine ── Effect::Reply, Effect::Emit, Effect::Start ─► session
+//! client ─► sink ── FrameArrived ──► session ── Input::Frame ───► engine
+//!                                   session ◄── Effect::Rate ─── engine
+//! supervisor ◄────── Rate ────────── session
+//! supervisor ─────── a rating ─────► session ── Input::Rated ───► engine
+//!                                   session ◄── Effect::Store ── engine
+//! journal ◄───────── append ──────── session
+//! journal ────────── replies ──────► session ── Input::Stored ──► engine
+//!                                   session ◄── Effect::Reply, Effect::Emit, Effect::Start ── engine
 //! ```
 //!
 //! A frame costs the socket one grant, given back when the frame is handled: a client that sends faster than its session
@@ -52,11 +57,13 @@
 //! # The way of an event
 //!
 //! ```text
-//! agent ─► RunContext ─► emitter ── Emit ─► session ── Input::Emitted ─► engine ── Effect::Emit ─► session
-//!          say, think,   redacts,           compares                     lifecycle,                numbers it: seq
-//!          call_tool     takes credit       the context                  text is gathered             │
-//!                                                                                                     ▼
-//! client ◄─ sink ◄── push ── session ◄── window ── outbox ◄── committed ── journal ◄── append ── outbox: pending
+//! agent ─► RunContext ─► emitter ── Emit ─► session ── Input::Emitted ─► engine
+//!          say, think,   redacts,           compares                     lifecycle,
+//!          call_tool     takes credit       the context                  text is gathered
+//!                                                                            │ Effect::Emit
+//!              journal ◄── append ── outbox: pending ◄── session numbers it: seq ◄┘
+//!                 │
+//! client ◄─ sink ◄── push ── session ◄── outbox: window ◄── committed
 //! ```
 //!
 //! One batch of a session is under way at a time; what waits goes with the next. The run's credit comes back with the

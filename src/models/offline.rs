@@ -2,7 +2,7 @@
 //! configured, and says so: it never pretends to understand what it does not.
 //!
 //! The same request is always answered the same way. `understand` finds out what is wished, by `rules`;
-//! `arithmetic` finds the sums; `answer` decides what to call and what to say.
+//! `arithmetic` finds the sums; `abilities` knows the tools; `answer` decides what to call and what to say.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use sessile_actors::infra::Model;
 use sessile_actors::infra::model::{ModelError, ModelPiece, ModelRequest, ModelStream};
 
+mod abilities;
 mod answer;
 mod arithmetic;
 mod rules;

@@ -47,6 +47,7 @@ export function note(frame) {
 function gist({ payload }) {
   const { tool_name, status, reasoning, content, result, name, reason, message } = payload;
   if (payload.erased) return "erased";
+  if (payload.is_complete && !content) return "(end of the text)";
   if (tool_name) return status ? `${tool_name}: ${status}` : tool_name;
   return String(reasoning ?? content ?? result ?? payload.error_message ?? reason ?? name ?? message ?? "").slice(0, 60);
 }

@@ -49,7 +49,7 @@ export class Turn {
     if (!this.said) return;
     this.said.dataset.state = state;
     const notes = {
-      sending: "waits for the connection",
+      sending: "waits to be sent",
       refused: why,
       queued: "waits for the answer before it",
     };

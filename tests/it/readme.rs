@@ -147,7 +147,16 @@ fn check(line: &str) -> Result<(), String> {
     match words[..] {
         ["tests/run"] if is_executable("tests/run") => Ok(()),
         ["mkdir", "-p", _] | ["openssl", "rand", ..] => Ok(()),
-        ["cargo", "doc", "--no-deps", "--package", "sessile-actors", "--open"] => Ok(()),
+        [
+            "cargo",
+            "doc",
+            "--no-deps",
+            "--package",
+            "sessile-actors",
+            "--features",
+            "testing",
+            "--open",
+        ] => Ok(()),
         ["cargo", "run", "--release"] => serves(&[], env),
         ["cargo", "run", "--release", "--", ref flags @ ..] => serves(flags, env),
         ["cargo", "run", "--example", name] => example(name, &[]),

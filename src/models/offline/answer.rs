@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sessile_actors::infra::model::{ChatMessage, ModelCall, ModelRequest};
 
+use super::abilities::{abilities, asked_for, has_tool};
 use super::understand::{Wish, told_name, wishes};
 use crate::tools::{calculator, current_time, notes, text_stats};
 
@@ -40,8 +41,11 @@ pub fn to(request: &ModelRequest) -> Answer {
 }
 
 fn to_message(message: &str, request: &ModelRequest) -> Answer {
-    let wishes = wishes(message);
     let made = calls_made(&request.messages);
+    if let Some(asked) = asked_for(message, &request.tools) {
+        return by_name(asked, made);
+    }
+    let wishes = wishes(message);
     let (mut calls, mut said) = (Vec::new(), Vec::new());
     for wish in &wishes {
         match call_for(wish) {
@@ -62,6 +66,22 @@ fn to_message(message: &str, request: &ModelRequest) -> Answer {
     Answer {
         thought: thought(&calls, wishes.is_empty()),
         text: said.join(" "),
+        calls,
+    }
+}
+
+/// Calls the tool that the message names, or says how to.
+fn by_name(asked: Result<(String, Value), String>, made: usize) -> Answer {
+    let (calls, text) = match asked {
+        Ok((name, arguments)) => {
+            let id = format!("call_{}", made + 1);
+            (vec![ModelCall { id, name, arguments }], String::new())
+        }
+        Err(how) => (Vec::new(), how),
+    };
+    Answer {
+        thought: thought(&calls, false),
+        text,
         calls,
     }
 }
@@ -127,33 +147,6 @@ fn spoken(wish: &Wish, alone: bool, request: &ModelRequest) -> Option<String> {
     }
 }
 
-/// What it can do with the tools of this request.
-fn abilities(request: &ModelRequest) -> String {
-    let abilities: Vec<_> = [
-        (
-            calculator::NAME,
-            "work out arithmetic (“what is 12 * (3+4)?”, “17% of 250”)",
-        ),
-        (
-            current_time::NAME,
-            "tell the time and date (“what time is it in UTC+2?”)",
-        ),
-        (
-            notes::NAME,
-            "keep your notes (“remember that ...”, “list my notes”, “find notes about ...”)",
-        ),
-        (text_stats::NAME, "count what is in a text (“how many words in: ...”)"),
-    ]
-    .into_iter()
-    .filter(|(tool, _)| has_tool(request, tool))
-    .map(|(tool, ability)| format!("\n- `{tool}`: {ability}"))
-    .collect();
-    if abilities.is_empty() {
-        return "Here I have no tools, so I can do no more than say so.".to_owned();
-    }
-    format!("With my tools I can:{}", abilities.concat())
-}
-
 fn cannot_help(message: &str, request: &ModelRequest) -> String {
     let topic = shortened(message.trim(), TOPIC_CHARS);
     let about = if topic.is_empty() {
@@ -173,10 +166,6 @@ fn shortened(text: &str, most: usize) -> String {
         Some((end, _)) => format!("{}…", text[..end].trim_end()),
         None => text.to_owned(),
     }
-}
-
-fn has_tool(request: &ModelRequest, name: &str) -> bool {
-    request.tools.iter().any(|tool| tool.name == name)
 }
 
 /// How many calls the conversation holds: so that each gets an id of its own.

@@ -78,7 +78,7 @@ pub struct SqliteStore {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has the data directory.
-    #[error("another server is using {}: its lock {} is held", .file.display(), .lock.display())]
+    #[error("another server is using {}: its lock {} is held; stop it, or choose another directory by --data", .file.display(), .lock.display())]
     InUse {
         /// The journal.
         file: PathBuf,
