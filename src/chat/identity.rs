@@ -105,8 +105,8 @@ impl Identity {
     pub fn advice(&self) -> String {
         match self {
             Self::Guest(_) => format!("the server wants a token: give one by --token-file or {TOKEN_ENV}"),
-            Self::TokenFile(file) => format!("put a new token into {}", file.display()),
-            Self::Token(_) => format!("put a new token into {TOKEN_ENV}"),
+            Self::TokenFile(file) => format!("put another token into {}, or leave --token-file out", file.display()),
+            Self::Token(_) => format!("put another token into {TOKEN_ENV}, or unset it"),
         }
     }
 }

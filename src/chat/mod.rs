@@ -13,7 +13,7 @@ mod screen;
 mod talk;
 mod wire;
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -110,7 +110,7 @@ pub fn run(args: &ChatArgs) -> ExitCode {
     let (runtime, (talk, first)) = match prepared {
         Ok(prepared) => prepared,
         Err(fault) => {
-            eprintln!("sessile: {fault:#}");
+            complain(&format!("{fault:#}"));
             return ExitCode::from(WRONG_USAGE);
         }
     };
@@ -122,10 +122,15 @@ pub fn run(args: &ChatArgs) -> ExitCode {
         // Nobody reads any more, as behind `| head`: that is no fault.
         Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("sessile: the answer can't be written: {fault}");
+            complain(&format!("the answer can't be written: {fault}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Not by `eprintln!`, which panics where standard error is full or gone: the exit code says it too.
+fn complain(why: &str) {
+    let _ = writeln!(io::stderr(), "sessile: {why}");
 }
 
 /// Reads what has to be there before anything is connected.

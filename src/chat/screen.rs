@@ -107,7 +107,7 @@ impl<O: Write, E: Write> Screen<O, E> {
     /// Shows something.
     ///
     /// # Errors
-    /// A stream can't be written to.
+    /// Standard output can't be written to. Where standard error can't, the answer is still worth having.
     pub fn show(&mut self, show: &Show) -> io::Result<()> {
         match show {
             Show::Answer(text) => {
@@ -115,17 +115,18 @@ impl<O: Write, E: Write> Screen<O, E> {
                 if let Some(last) = text.chars().last() {
                     (self.line_is_open, self.line_is_broken) = (last != '\n', false);
                 }
-                self.put_out(&text)
+                self.put_out(&text)?;
             }
-            Show::AnswerEnd => self.end_line(),
+            Show::AnswerEnd => self.end_line()?,
             Show::Listing(text) => {
                 self.end_line()?;
-                self.put_out(&(harmless(text) + "\n"))
+                self.put_out(&(harmless(text) + "\n"))?;
             }
             Show::Aside(text) => self.put_err(self.paint.dim(harmless(text))),
             Show::Note(text) => self.put_err(self.paint.dim(harmless(&format!("- {text}")))),
             Show::Fault(text) => self.put_err(self.paint.red(harmless(&format!("! {text}")))),
         }
+        Ok(())
     }
 
     /// The answer's line ends, and standard output ends in a line end.
@@ -148,12 +149,12 @@ impl<O: Write, E: Write> Screen<O, E> {
         if let Some(end) = self.piece.rfind('\n') {
             let rest = self.piece.split_off(end + 1);
             let lines = std::mem::replace(&mut self.piece, rest);
-            self.put_above(lines)?;
+            self.put_above(lines);
         }
         Ok(())
     }
 
-    fn put_err(&mut self, text: String) -> io::Result<()> {
+    fn put_err(&mut self, text: String) {
         let mut line = text + "\n";
         if self.prompt_is_open && self.err.is_terminal {
             return self.put_above(line);
@@ -162,21 +163,27 @@ impl<O: Write, E: Write> Screen<O, E> {
             // On standard error: standard output holds the answer alone, wherever the two meet.
             line.insert(0, '\n');
         }
-        self.err.to.write_all(line.as_bytes())?;
-        self.err.to.flush()
+        self.write_err(&line);
     }
 
-    fn put_above(&mut self, lines: String) -> io::Result<()> {
+    fn put_above(&mut self, lines: String) {
         let lines = match &self.above {
             Some(above) => match above.send(lines) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return,
                 Err(unsent) => unsent.0,
             },
             None => lines,
         };
         // No line editor that could make room: better beside the prompt than not at all.
-        self.err.to.write_all(lines.as_bytes())?;
-        self.err.to.flush()
+        self.write_err(&lines);
+    }
+
+    fn write_err(&mut self, lines: &str) {
+        let _ = self
+            .err
+            .to
+            .write_all(lines.as_bytes())
+            .and_then(|()| self.err.to.flush());
     }
 }
 
@@ -259,6 +266,32 @@ mod tests {
         assert_eq!(shown(&[answer("a\n"), answer(""), Show::AnswerEnd], false).0, "a\n");
         assert_eq!(shown(&[answer(""), Show::AnswerEnd], false).0, "");
         assert_eq!(shown(&[answer("a"), Show::Listing("b".into())], false).0, "a\nb\n");
+    }
+
+    #[test]
+    fn an_answer_is_shown_whole_where_standard_error_is_gone() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut screen = Screen::new((Vec::new(), false), (Gone, false), Paint::Plain);
+        for show in [
+            aside("assistant:"),
+            answer("all "),
+            Show::Note("cut".into()),
+            answer("of it"),
+        ] {
+            screen.show(&show).unwrap();
+        }
+        screen.show(&Show::AnswerEnd).unwrap();
+        assert_eq!(String::from_utf8(screen.out.to).unwrap(), "all of it\n");
+        let mut nobody = Screen::new((Gone, false), (Vec::new(), false), Paint::Plain);
+        assert!(nobody.show(&answer("all")).is_err(), "nobody reads the answer");
     }
 
     #[test]

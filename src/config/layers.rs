@@ -132,7 +132,7 @@ impl Layers {
     fn explain(&self, error: config::ConfigError) -> ConfigError {
         use config::ConfigError::{At, NotFound, Type};
         let (key, problem) = match error {
-            NotFound(key) => (key.replace(']', "]."), "it is missing: add it".to_owned()),
+            NotFound(key) => (key, "it is missing: add it".to_owned()),
             At { error, key, .. } => (key.unwrap_or_default(), error.to_string()),
             Type {
                 key,
@@ -142,6 +142,8 @@ impl Layers {
             } => (key.unwrap_or_default(), format!("{unexpected} is not {expected}")),
             other => (String::new(), other.to_string()),
         };
+        // The crate leaves out the dot behind a list's place.
+        let key = key.replace("].", "]").replace(']', "].");
         // A fault within a list (`auth.keys[0].algorithm`) belongs to the layer that set the list.
         ConfigError::Invalid {
             layer: self.origin(whole(&key)),

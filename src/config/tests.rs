@@ -190,6 +190,13 @@ fn an_unknown_key_is_refused_with_its_layer_and_the_nearest_key() {
         "[{ algorithm = \"HS256\", secrt = \"hush\" }]",
     )]));
     says(&field, &["auth.keys[0].secrt", "did you mean auth.keys[0].secret"]);
+    // The two values are in each other's place.
+    let swapped = message(with_flags(&[(
+        "auth.keys",
+        "[{ algorithm = \"hush\", secret = \"HS256\" }]",
+    )]));
+    says(&swapped, &["auth.keys[0].algorithm", "none of \"HS256\""]);
+    assert!(!swapped.contains("hush"), "{swapped}");
     let section = message(with_flags(&[("server", "x")]));
     says(&section, &["server", "one by one"]);
 }

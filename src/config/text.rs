@@ -34,12 +34,13 @@ pub(super) fn count_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     }
 }
 
-/// One of an enum's names. The error lists them, which that of the `config` crate does not.
+/// One of an enum's names. The error lists them, which that of the `config` crate does not; it does not quote the text: in a key of
+/// `auth.keys` that may be the secret, in the wrong place.
 pub(super) fn choice<'de, D: Deserializer<'de>, T: ValueEnum>(deserializer: D) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     T::from_str(&text, false).map_err(|_| {
         let variants = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
         let names: Vec<_> = variants.map(|variant| format!("{:?}", variant.get_name())).collect();
-        D::Error::custom(format!("{text:?} is none of {}", names.join(", ")))
+        D::Error::custom(format!("it is none of {}", names.join(", ")))
     })
 }

@@ -165,7 +165,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(
             at("/v1/markdown", "POST", [web::post().to(markdown::render)])
                 .app_data(json_up_to(markdown::BODY_BYTES))
-                .app_data(markdown::renderers()),
+                .app_data(web::Data::new(markdown::Renderers::new())),
         )
         .service(at("/{asset:[a-z.-]*}", "GET", [web::get().to(page::asset)]))
         .default_service(web::to(|| async { Err::<&str, _>(nowhere()) }));

@@ -23,8 +23,12 @@ struct Assets;
 pub(super) struct PageSource(pub(super) Option<PathBuf>);
 
 impl PageSource {
-    /// The file of this name. The route lets through plain names alone, so it is one of the folder itself.
+    /// The file of this name. The route lets through plain names alone, so it is one of the folder itself. A name that begins with
+    /// a dot is none of the page: such files hold what their owner keeps for itself, as `.env` does.
     async fn file(&self, name: &str) -> Option<Vec<u8>> {
+        if name.starts_with('.') {
+            return None;
+        }
         match &self.0 {
             Some(folder) => read(folder, name).await,
             None => Some(Assets::get(name)?.data.into_owned()),
@@ -109,5 +113,20 @@ mod tests {
             .filter(|name| !loaded.iter().any(|known| known == name))
             .collect();
         assert!(unused.is_empty(), "{unused:?}");
+    }
+
+    #[actix_rt::test]
+    async fn a_folder_gives_its_own_files_and_none_that_is_hidden() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("web");
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["web/index.html", "web/.env", "secret"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let source = PageSource(Some(folder));
+        assert_eq!(source.file("index.html").await.unwrap(), b"web/index.html");
+        for name in [".env", "..", ".", "nothing.js"] {
+            assert!(source.file(name).await.is_none(), "{name}");
+        }
     }
 }

@@ -29,11 +29,14 @@ const threads = new Threads({
   onOpen: (thread_id) => ask("switch_thread", { thread_id }),
   onCreate: () => ask("create_thread", {}),
   onRename: (thread_id, name) => ask("rename_thread", { thread_id, name }),
-  onDelete: (thread_id) => ask("delete_thread", { thread_id }),
+  onDelete: (thread_id) => {
+    asked.deletion = thread_id;
+    ask("delete_thread", { thread_id });
+  },
   onMore: (before) => loadThreads(before),
 });
 // The requests that are open, by what they are for: an older answer is not taken for a newer one.
-const asked = { threads: null, moreThreads: null, history: null, earlier: null, back: null };
+const asked = { threads: null, moreThreads: null, history: null, earlier: null, back: null, deletion: null };
 let readAgain = 0;
 
 // What arrives.
@@ -64,7 +67,7 @@ function take(frame, refusedMessage) {
       deleted(payload.thread_id);
       break;
     case "thread_list":
-      if (payload.message_id === asked.threads) threads.take(payload, true);
+      if (payload.message_id === asked.threads) takeThreads(payload);
       if (payload.message_id === asked.moreThreads) threads.take(payload, false);
       break;
     case "thread_history":
@@ -95,12 +98,15 @@ function takeEvent(frame) {
   const run = runs.take(frame);
   threads.mark(run.thread, run.id, run.end === null);
   if (run.thread === conversation.thread) conversation.update(run);
+  const { erased, stopped_by } = frame.payload;
+  if (run.end && (erased || stopped_by === "thread_deleted")) deletedElsewhere(run.thread);
   showStop();
 }
 
 function established({ user_id, thread_id, resumed }) {
   byId("user").textContent = user_id;
   byId("user").title = user_id;
+  byId("sign-out").hidden = !door.isSignedIn();
   if (!resumed) beginAnew();
   // The thread that this tab showed, where its session is a new one.
   const shown = conversation.thread ?? sessionStorage.getItem("thread");
@@ -138,10 +144,22 @@ function adopt(thread) {
   sessionStorage.setItem("thread", thread);
 }
 
+function takeThreads(list) {
+  threads.take(list, true);
+  const isGone = list.next_before === null && !threads.nameOf(conversation.thread);
+  // Another tab deleted what is shown: the session says where it is now.
+  if (isGone && conversation.hasAnswers) loadHistory();
+}
+
 function takeHistory(history) {
   readAgain = 0;
   const isEarlier = history.message_id === asked.earlier;
-  if (history.thread_id !== conversation.thread || !(isEarlier || history.message_id === asked.history)) return;
+  if (!isEarlier && history.message_id !== asked.history) return;
+  if (history.thread_id !== conversation.thread) {
+    if (isEarlier) return;
+    // The one that was shown is gone: another tab deleted it.
+    open(history.thread_id);
+  }
   conversation.showHistory(history, link.session.id, isEarlier);
   for (const { run_id } of history.active_runs) threads.mark(history.thread_id, run_id, true);
 }
@@ -155,6 +173,12 @@ function deleted(thread) {
   conversation.open(null);
   threads.show(null);
   sessionStorage.removeItem("thread");
+}
+
+// By another tab, while this one was at work in it: the session says where it is now. The end of the run comes first, and the
+// deletion itself is not told.
+function deletedElsewhere(thread) {
+  if (thread === conversation.thread && thread !== asked.deletion) setTimeout(() => loadHistory(), READ_AGAIN);
 }
 
 function refused({ reply_to, message, retryable, retry_after_ms }, words) {
@@ -211,7 +235,11 @@ function loadThreads(before) {
 async function loadAgents() {
   if (byId("agent").options.length) return;
   try {
-    for (const { name, description, default: selected } of await door.agents()) {
+    const agents = await door.agents();
+    const chosen = sessionStorage.getItem("agent");
+    const isThere = agents.some(({ name }) => name === chosen);
+    for (const { name, description, default: isDefault } of agents) {
+      const selected = isThere ? name === chosen : isDefault;
       byId("agent").append(make("option", { value: name, title: description, selected }, name));
     }
   } catch (error) {
@@ -244,7 +272,7 @@ function again(turn) {
 }
 
 function stop() {
-  const reason = "stopped on the page";
+  const reason = "on the page";
   if (link.isLive) return link.send("stop_agent", { reason });
   // Past a wedged socket.
   door.stop(link.session.id, reason).catch((error) => toast(sentence(error.message)));
@@ -266,7 +294,8 @@ function signIn(why) {
   if (!link.isLive) showState("stopped", "signed out");
   const dialog = byId("sign-in");
   if (dialog.open) return;
-  byId("sign-in-why").textContent = sentence(why);
+  // Who was not asked before has done nothing wrong.
+  byId("sign-in-why").textContent = door.isSignedIn() ? sentence(why) : "";
   byId("token").value = "";
   dialog.onclose = () => {
     // Left without a token, by Escape: nothing else leads back here while there is no line.
@@ -318,6 +347,14 @@ byId("ideas").addEventListener("click", ({ target }) => {
 });
 
 byId("stop").addEventListener("click", stop);
+
+byId("agent").addEventListener("change", ({ target }) => sessionStorage.setItem("agent", target.value));
+
+// With the token goes what this tab keeps of the user.
+byId("sign-out").addEventListener("click", () => {
+  sessionStorage.clear();
+  location.reload();
+});
 
 addEventListener("resize", fit);
 

@@ -30,6 +30,9 @@ export class Card {
   }
 
   update({ status, parameters, result, truncated, took }) {
+    // Each event of a run asks every card, and an argument or a result may be long.
+    if (status === this.status && parameters === this.parameters) return;
+    Object.assign(this, { status, parameters });
     this.node.dataset.status = status;
     this.state.textContent = took === undefined ? SAYS[status] : `${SAYS[status]}, ${durationOf(took)}`;
     this.input.textContent = parameters === null ? "not known any more" : pretty(parameters);

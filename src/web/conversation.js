@@ -31,6 +31,10 @@ export class Conversation {
     return this.turns.some((turn) => turn.isAtWork);
   }
 
+  get hasAnswers() {
+    return this.turns.some((turn) => turn.state === "ended");
+  }
+
   byMessage(id) {
     return this.turns.find((turn) => turn.message === id);
   }
@@ -139,8 +143,11 @@ export class Conversation {
       page.push(turn);
     }
     const run = this.runs.get(said.run_id);
-    if (run?.end) turn.showRun(run);
-    else turn.showAnswer(said.content, said.status === "partial");
+    if (run?.end) {
+      // After a reload its events may begin in the middle of the text, and only a whole answer comes with the end.
+      run.text = said.content;
+      turn.showRun(run);
+    } else turn.showAnswer(said.content, said.status === "partial");
   }
 
   showGoingOn({ active_runs, queued }, session, page, known) {
@@ -150,21 +157,23 @@ export class Conversation {
       if (!turn) {
         turn = known.get(active.run_id) ?? new Turn({ run: active.run_id, state: "running" }, this.tools);
         page.push(turn);
-        this.turns = [...page, ...this.turns.filter((shown) => !page.includes(shown))];
       }
       const run = this.runs.takeActive(active, this.thread, this.asOfSeq);
       turn.become(active.session_id === session ? "running" : "elsewhere");
       turn.showRun(run);
     }
-    const active = new Set(active_runs.map(({ run_id }) => run_id));
+    // The words of a message that waits come with it: it is no part of the history yet.
+    for (const message of queued) {
+      if (!page.some(({ run }) => run === message.run_id)) page.push(this.turnOfMessage(message, known));
+    }
+    this.turns = [...page, ...this.turns.filter((shown) => !page.includes(shown))];
+    const atWork = new Set(active_runs.map(({ run_id }) => run_id));
     for (const turn of page) {
+      // What was at work and is no more has ended, here or in another tab, without an answer that the history tells of.
+      if (atWork.has(turn.run) || (turn.reply && turn.state === "ended")) continue;
       const run = this.runs.get(turn.run);
-      // Its end came to another tab, or to a session that is gone: no event of it comes here.
-      const isLeft = !active.has(turn.run) && (turn.state === "elsewhere" || (turn.state === "running" && !run));
-      if (turn.reply && !isLeft) continue;
-      if (isLeft) turn.showNothing();
-      else if (waiting.has(turn.run) && !run) turn.become("queued");
-      else if (run) this.update(run);
+      if (waiting.has(turn.run) && !run) turn.become("queued");
+      else if (run && (run.end || run.seq > this.asOfSeq)) this.update(run);
       else turn.showNothing();
     }
   }

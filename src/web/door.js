@@ -11,6 +11,8 @@ export function signIn(pasted) {
   sessionStorage.setItem("token", token);
 }
 
+export const isSignedIn = () => token !== null;
+
 // A refusal: what the server says to do, and how long to wait first.
 export class Refusal extends Error {
   constructor(status, detail, wait) {

@@ -25,7 +25,11 @@ export class Runs {
   take({ type, seq, thread_id, run_id, agent_name, payload }) {
     const run = this.open(run_id, thread_id, agent_name);
     run.seq = seq;
-    if (payload.erased) return run;
+    if (payload.erased) {
+      // Its thread was deleted. That it ended is still told.
+      if (ENDS.has(type)) end(run, type, seq, { reason: "its thread was deleted", message: "Its thread was deleted" });
+      return run;
+    }
     switch (type) {
       case "agent_thinking":
         addStep(run, { kind: "thought", key: seq, text: payload.reasoning });

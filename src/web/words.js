@@ -4,9 +4,11 @@ import { button, copy, make } from "./dom.js";
 import { htmlOf } from "./markdown.js";
 import { toast } from "./toasts.js";
 
-// How often a growing text is rendered at most, in milliseconds, and how much slower than the server answers.
+// How often a growing text is rendered at most, in milliseconds, and how much slower than the server answers: a server that stood
+// still for a minute does not hold the words back for longer.
 const PAUSE = 400;
 const SLOWER = 4;
+const PAUSE_MAX = 2_000;
 // A growing text beyond this many characters is shown as it is until it is whole.
 const GROWING_MAX = 32 * 1024;
 
@@ -46,7 +48,7 @@ export class Words {
       shown = text;
       // Without an answer from the server the words stay as they are until somebody asks again.
       if (isWhole) break;
-      await pause(Math.max(PAUSE, SLOWER * (performance.now() - begun)));
+      await pause(Math.min(PAUSE_MAX, Math.max(PAUSE, SLOWER * (performance.now() - begun))));
     }
     this.isPainting = false;
   }

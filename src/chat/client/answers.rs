@@ -179,8 +179,8 @@ impl Client {
             self.agent = Some(name);
             return;
         }
-        let near = nearest(&name, names()).map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        self.refuse(&format!("there is no agent {name:?}{near} /agent lists them"), fx);
+        let near = nearest(&name, names()).map_or_else(String::new, |near| format!(" did you mean {near}?"));
+        self.refuse(&format!("there is no agent {name:?};{near} /agent lists them"), fx);
     }
 }
 
@@ -219,7 +219,7 @@ fn history(payload: &Value) -> String {
         .map(|said| {
             let who = match text(said, "role") {
                 "user" => "you",
-                role => role,
+                _ => "agent",
             };
             let cut = if text(said, "status") == "partial" {
                 " (cut short)"

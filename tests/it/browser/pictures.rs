@@ -51,6 +51,11 @@ async fn pictures_of_the_page() {
         page.reload().await;
         page.is_live().await;
         page.answer(2).await;
+        page.sees(
+            "its name",
+            "document.getElementById('title').textContent.startsWith('What')",
+        )
+        .await;
         picture(&page, "phone").await;
     })
     .await;

@@ -67,7 +67,10 @@ async fn a_token_comes_from_the_environment_or_a_file_and_is_told_where_it_is_ba
     fs::write(&file, "no.such.token").unwrap();
     let ended = home.once(&["--token-file", &name], "hello");
     assert_eq!(ended.code, 1);
-    assert!(ended.err.contains(&format!("put a new token into {name}")), "{ended:?}");
+    assert!(
+        ended.err.contains(&format!("put another token into {name}")),
+        "{ended:?}"
+    );
     assert!(!home.state.path().join("sessile").exists(), "a token makes no guest");
 }
 
@@ -111,5 +114,5 @@ async fn where_there_is_no_newer_token_the_end_of_the_old_one_is_told() {
     command.env("SESSILE_TOKEN", token(&server, "ada", SHORT));
     let ended = Talk::begin(command).end();
     assert_eq!(ended.code, 1, "{ended:?}");
-    assert!(ended.err.contains("put a new token into SESSILE_TOKEN"), "{ended:?}");
+    assert!(ended.err.contains("put another token into SESSILE_TOKEN"), "{ended:?}");
 }

@@ -71,9 +71,7 @@ async fn threads_are_listed_switched_renamed_read_and_deleted() {
     );
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(
-        ended
-            .out
-            .contains("you: first words\nassistant: You said: first words\n"),
+        ended.out.contains("you: first words\nagent: You said: first words\n"),
         "{ended:?}"
     );
     assert!(ended.err.contains("- this is \"first words\" now"), "{ended:?}");

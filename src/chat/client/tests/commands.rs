@@ -68,7 +68,7 @@ fn history_is_shown_oldest_first() {
         "thread_history",
         json!({ "message_id": asked["message_id"], "messages": messages, "next_before": null }),
     );
-    assert_eq!(shown(&fx), ["list you: hello\nassistant (cut short): Half"]);
+    assert_eq!(shown(&fx), ["list you: hello\nagent (cut short): Half"]);
 }
 
 #[test]
