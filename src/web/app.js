@@ -12,6 +12,8 @@ import { toast } from "./toasts.js";
 // Changes of the list of threads that come in one breath are asked for once, in milliseconds.
 const GATHER = 150;
 
+// How often a text that grows is shown, in milliseconds.
+const TEXT_EVERY = 50;
 // How long to wait before what could not be read is read again, in milliseconds, and how often in a row.
 const READ_AGAIN = 1_000;
 const READ_AGAIN_MAX = 5;
@@ -97,10 +99,23 @@ function takeEvent(frame) {
   timeline.note(frame);
   const run = runs.take(frame);
   threads.mark(run.thread, run.id, run.end === null);
-  if (run.thread === conversation.thread) conversation.update(run);
+  if (frame.type === "partial_result") showSoon(run);
+  else if (run.thread === conversation.thread) conversation.update(run);
   const { erased, stopped_by } = frame.payload;
   if (run.end && (erased || stopped_by === "thread_deleted")) deletedElsewhere(run.thread);
   showStop();
+}
+
+// Text that comes in many small pieces is shown a few times a second: each time costs a layout of the page.
+const grown = new Set();
+function showSoon(run) {
+  if (grown.size === 0) setTimeout(showGrown, TEXT_EVERY);
+  grown.add(run);
+}
+
+function showGrown() {
+  for (const run of grown) if (run.thread === conversation.thread) conversation.update(run);
+  grown.clear();
 }
 
 function established({ user_id, thread_id, resumed }) {

@@ -17,7 +17,7 @@ const ANEW = new Set([4409, 4410]);
 // Events taken before the server is told: it then need not keep them in memory.
 const ACK_EVERY = 32;
 // Events that are asked for once more after a reload, for the timeline and the tool cards.
-const SEEN_AGAIN = 300;
+const SEEN_AGAIN = 200;
 // Messages that wait for an answer. Beyond: the next is refused here.
 const UNANSWERED_MAX = 16;
 // Tries of a message that the server is too busy for, and the wait where it names none, in milliseconds.

@@ -52,7 +52,7 @@ async fn an_answer_of_more_events_than_are_asked_for_again_goes_on_after_a_reloa
         let page = desk.visitor("ada").await;
         page.open_timeline().await;
         page.say("endless").await;
-        page.sees("many events", "document.querySelector('#events li[data-seq=\"350\"]')")
+        page.sees("many events", "document.querySelector('#events li[data-seq=\"230\"]')")
             .await;
         page.reload().await;
         page.is_live().await;
@@ -65,6 +65,36 @@ async fn an_answer_of_more_events_than_are_asked_for_again_goes_on_after_a_reloa
         page.bad_end(1).await;
         let shown = page.answer(1).await;
         assert_eq!([shown], answers_kept(desk, &page).await[..]);
+        // Its end is among the events that are asked for again, its beginning is not.
+        page.reload().await;
+        page.is_live().await;
+        page.bad_end(1).await;
+        let shown = page.answer(1).await;
+        assert_eq!([shown], answers_kept(desk, &page).await[..]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn messages_that_wait_are_shown_after_a_reload_and_answered_where_they_stand() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        page.say("hang").await;
+        page.reads(1, "This much was said").await;
+        page.say("the first that waits").await;
+        page.say("linger").await;
+        let waiting = "document.querySelectorAll('#messages li[data-role=user][data-state=queued]').length === 2";
+        page.sees("two messages that wait", waiting).await;
+        page.reload().await;
+        page.is_live().await;
+        page.reads(1, "This much was said").await;
+        page.sees("two messages that wait", waiting).await;
+        // Its queue goes with it: each message keeps its place, and is told what became of it.
+        page.click("#stop").await;
+        page.bad_end(3).await;
+        let said = "[...document.querySelectorAll('#messages li.message')].map((said) => said.dataset.role)";
+        let turn = ["user", "assistant"];
+        assert_eq!(page.value(said).await, serde_json::json!([turn, turn, turn].concat()));
     })
     .await;
 }

@@ -84,6 +84,47 @@ async fn a_run_that_ends_without_a_word_in_one_tab_is_over_in_the_other() {
 }
 
 #[tokio::test]
+async fn a_thread_that_one_tab_deletes_is_not_shown_on_in_the_other() {
+    browse(House::playing(SCRIPT), async |desk| {
+        let page = desk.visitor("ada").await;
+        let first = page.tab().await;
+        let empty = "!document.querySelector('#messages li.message')";
+        let mut second = None;
+        // At work, then at rest.
+        for words in ["hang", "hello"] {
+            page.say(words).await;
+            page.sees("words", "document.querySelector('#messages .text:not(:empty)')")
+                .await;
+            if words == "hello" {
+                page.answer(1).await;
+            }
+            let thread = page.thread().await;
+            let entry = format!("#threads li[data-thread=\"{thread}\"]");
+            let other = match second.take() {
+                Some(other) => other,
+                None => {
+                    let other = page.second_tab().await;
+                    page.open("/").await;
+                    page.is_live().await;
+                    other
+                }
+            };
+            page.look_at(&other).await;
+            page.run("dispatchEvent(new Event('focus'))", Vec::new()).await;
+            page.click(&format!("{entry} button.delete")).await;
+            page.click("#confirm-yes").await;
+            page.sees("that it is gone", &format!("!document.querySelector('{entry}')"))
+                .await;
+            second = Some(other);
+            page.look_at(&first).await;
+            page.run("dispatchEvent(new Event('focus'))", Vec::new()).await;
+            page.sees("an empty conversation", empty).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_tab_goes_on_in_its_own_session_after_a_reload_and_another_tab_has_another() {
     browse(House::new(), async |desk| {
         let page = desk.visitor("ada").await;
