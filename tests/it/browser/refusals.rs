@@ -46,8 +46,8 @@ async fn a_refused_message_shows_the_servers_sentence_and_can_be_sent_again() {
 #[tokio::test]
 async fn a_flood_of_messages_is_slowed_down_and_each_is_answered_once() {
     let house = House::playing(SCRIPT)
-        .set("limits.messages_per_second=2")
-        .set("limits.message_burst=2");
+        .set("limits.messages_per_second=1")
+        .set("limits.message_burst=1");
     browse(house, async |desk| {
         let page = desk.visitor("ada").await;
         // All in one breath, faster than any keyboard.
