@@ -5,17 +5,9 @@ use fantoccini::key::Key;
 use super::{SCRIPT, browse};
 use crate::server::House;
 
-const CONFIG: &str = r#"
-[auth]
-mode = "jwt"
-issuer = "https://issuer.test"
-audience = "sessile"
-keys = [{ algorithm = "HS256", secret = "a secret of at least thirty-two bytes" }]
-"#;
-
 #[tokio::test]
 async fn a_page_of_a_server_that_wants_tokens_asks_for_one_and_keeps_it_in_its_tab() {
-    browse(House::playing(SCRIPT).config(CONFIG), async |desk| {
+    browse(House::playing(SCRIPT).with_tokens(), async |desk| {
         // A page can't ask for a ticket without the browser telling of the refusal.
         desk.expect_console("status of 401");
         let (succeeded, token, err) = desk.server().house().run(&["token", "--user", "ada", "--ttl", "1h"]);

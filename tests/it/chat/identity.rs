@@ -6,14 +6,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::{Home, Talk};
 use crate::server::{House, Server};
 
-const JWT: &str = r#"
-[auth]
-mode = "jwt"
-issuer = "https://issuer.test"
-audience = "sessile"
-keys = [{ algorithm = "HS256", secret = "a secret of at least thirty-two bytes" }]
-"#;
-
 fn token(server: &Server, user: &str, ttl: &str) -> String {
     let (succeeded, out, err) = server.house().run(&["token", "--user", user, "--ttl", ttl]);
     assert!(succeeded, "{err}");
@@ -47,7 +39,7 @@ async fn where_nothing_can_be_kept_it_is_said_once_and_a_new_guest_goes_on() {
 
 #[tokio::test]
 async fn a_token_comes_from_the_environment_or_a_file_and_is_told_where_it_is_bad() {
-    let server = House::scripted().config(JWT).start().await;
+    let server = House::scripted().with_tokens().start().await;
     let home = Home::at(&server);
     let ended = home.once(&[], "hello");
     assert_eq!(ended.code, 1);
@@ -92,7 +84,7 @@ const SHORT: &str = "8s";
 
 #[tokio::test]
 async fn a_newer_token_in_the_file_is_taken_before_or_at_the_end_of_the_old_one() {
-    let server = House::scripted().config(JWT).set("auth.leeway=0s").start().await;
+    let server = House::scripted().with_tokens().set("auth.leeway=0s").start().await;
     let home = Home::at(&server);
     let file = home.state.path().join("token");
     fs::write(&file, token(&server, "ada", SHORT)).unwrap();
@@ -108,7 +100,7 @@ async fn a_newer_token_in_the_file_is_taken_before_or_at_the_end_of_the_old_one(
 
 #[tokio::test]
 async fn where_there_is_no_newer_token_the_end_of_the_old_one_is_told() {
-    let server = House::scripted().config(JWT).set("auth.leeway=0s").start().await;
+    let server = House::scripted().with_tokens().set("auth.leeway=0s").start().await;
     let home = Home::at(&server);
     let mut command = home.command(&["--once", "patience"]);
     command.env("SESSILE_TOKEN", token(&server, "ada", SHORT));

@@ -12,6 +12,15 @@ use super::client::{Client, Door, Place, User};
 use super::eventually;
 use super::http::{Answer, ask};
 
+/// The settings of a server that wants tokens.
+const JWT: &str = r#"
+[auth]
+mode = "jwt"
+issuer = "https://issuer.test"
+audience = "sessile"
+keys = [{ algorithm = "HS256", secret = "a secret of at least thirty-two bytes" }]
+"#;
+
 /// Where a server lives: its settings, its data, and what it prints. Outlives its process.
 pub struct House {
     dir: TempDir,
@@ -51,6 +60,11 @@ impl House {
         house.arguments.push("--set".to_owned());
         house.arguments.push(format!("models.scripted_file={script}"));
         house
+    }
+
+    /// Knows its users by their tokens, which `sessile token` signs in this house.
+    pub fn with_tokens(self) -> Self {
+        self.config(JWT)
     }
 
     /// Sets a key, as in `limits.run_time=2m`.

@@ -7,18 +7,9 @@ use serde_json::json;
 use super::http::UPGRADE;
 use super::{Door, Ending, House, Server, User, spoken};
 
-const CONFIG: &str = r#"
-[auth]
-mode = "jwt"
-issuer = "https://issuer.test"
-audience = "sessile"
-leeway = "0s"
-keys = [{ algorithm = "HS256", secret = "a secret of at least thirty-two bytes" }]
-"#;
-
 /// A server that knows tokens only.
 async fn strict() -> Server {
-    House::scripted().config(CONFIG).start().await
+    House::scripted().with_tokens().set("auth.leeway=0s").start().await
 }
 
 /// Prints a token as an operator does.
