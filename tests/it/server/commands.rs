@@ -278,8 +278,9 @@ struct Terminal {
 impl Terminal {
     /// None where there is no such program: what is shown at a terminal is then tested elsewhere.
     fn start(env: &[(&str, &str)]) -> Option<Self> {
+        // `script` asks a shell to run it. One that waits for the server gets Ctrl-C too, and may tell an end of its own.
         let sessile = format!(
-            "'{}' --listen 127.0.0.1:0 --journal memory",
+            "exec '{}' --listen 127.0.0.1:0 --journal memory",
             env!("CARGO_BIN_EXE_sessile")
         );
         let mut script = Command::new("script");
