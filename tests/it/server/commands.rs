@@ -289,6 +289,7 @@ impl Terminal {
         }
         let script = script
             .args(["-qec", &sessile, "/dev/null"])
+            .env("SHELL", "/bin/sh")
             .env("TERM", "xterm")
             .env_remove("NO_COLOR")
             .envs(env.iter().copied())
