@@ -13,19 +13,19 @@ struct CheckIsbn;
 #[async_trait]
 impl Tool for CheckIsbn {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "check_isbn".to_owned(),
-            description: "Says whether a book's ISBN-13 is one: 13 digits, without hyphens.".to_owned(),
-            // What this says is checked before `call`, and told to the model that writes the arguments.
-            parameters: json!({
-                "type": "object",
-                "properties": { "isbn": { "type": "string", "pattern": "^[0-9]{13}$" } },
-                "required": ["isbn"],
-                "additionalProperties": false,
-            }),
-            timeout: None,
-            blocking: false,
-        }
+        // What this says is checked before `call`, and told to the model that writes the arguments.
+        let parameters = json!({
+            "type": "object",
+            "properties": { "isbn": { "type": "string", "pattern": "^[0-9]{13}$" } },
+            "required": ["isbn"],
+            "additionalProperties": false,
+        });
+        ToolSpec::new(
+            "check_isbn",
+            "Says whether a book's ISBN-13 is one: 13 digits, without hyphens.",
+            parameters,
+        )
+        .idempotent()
     }
 
     async fn call(&self, _context: ToolContext, arguments: Value) -> Result<Value, ToolError> {

@@ -14,17 +14,16 @@ struct Counter;
 #[async_trait]
 impl Tool for Counter {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "count_characters".to_owned(),
-            description: "Counts the characters of a text.".to_owned(),
-            parameters: json!({
+        ToolSpec::new(
+            "count_characters",
+            "Counts the characters of a text.",
+            json!({
                 "type": "object",
                 "properties": { "text": { "type": "string" } },
                 "required": ["text"],
             }),
-            timeout: None,
-            blocking: false,
-        }
+        )
+        .idempotent()
     }
 
     async fn call(&self, context: ToolContext, arguments: Value) -> Result<Value, ToolError> {

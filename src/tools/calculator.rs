@@ -48,17 +48,15 @@ pub struct Calculator;
 #[async_trait]
 impl Tool for Calculator {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: NAME.to_owned(),
-            description:
-                "Works out an arithmetic expression: + - * / ^ !, mod (remainder), percentages such as 17% of \
+        ToolSpec::new(
+            NAME,
+            "Works out an arithmetic expression: + - * / ^ !, mod (remainder), percentages such as 17% of \
                           250, parentheses, sqrt, cbrt, abs, sin, cos, tan, asin, acos, atan, exp, ln, log (base 10), \
-                          log2, round, floor, ceil, pi, tau, e. Angles are in radians."
-                    .to_owned(),
-            parameters: super::parameters::<Arguments>(),
-            timeout: None,
-            blocking: true,
-        }
+                          log2, round, floor, ceil, pi, tau, e. Angles are in radians.",
+            super::parameters::<Arguments>(),
+        )
+        .blocking()
+        .idempotent()
     }
 
     async fn call(&self, _context: ToolContext, arguments: Value) -> Result<Value, ToolError> {

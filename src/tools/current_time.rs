@@ -55,14 +55,12 @@ impl CurrentTime {
 #[async_trait]
 impl Tool for CurrentTime {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: NAME.to_owned(),
-            description: "Tells the current time, date and weekday, in UTC or at an offset from UTC in minutes."
-                .to_owned(),
-            parameters: super::parameters::<Arguments>(),
-            timeout: None,
-            blocking: false,
-        }
+        ToolSpec::new(
+            NAME,
+            "Tells the current time, date and weekday, in UTC or at an offset from UTC in minutes.",
+            super::parameters::<Arguments>(),
+        )
+        .idempotent()
     }
 
     async fn call(&self, _context: ToolContext, arguments: Value) -> Result<Value, ToolError> {

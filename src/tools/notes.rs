@@ -59,14 +59,11 @@ impl Notes {
 #[async_trait]
 impl Tool for Notes {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: NAME.to_owned(),
-            description: "Keeps the user's notes: `write` with `text`, `list` the newest, or `search` with `query`."
-                .to_owned(),
-            parameters: super::parameters::<Arguments>(),
-            timeout: None,
-            blocking: false,
-        }
+        ToolSpec::new(
+            NAME,
+            "Keeps the user's notes: `write` with `text`, `list` the newest, or `search` with `query`.",
+            super::parameters::<Arguments>(),
+        )
     }
 
     async fn call(&self, context: ToolContext, arguments: Value) -> Result<Value, ToolError> {

@@ -33,15 +33,13 @@ pub struct TextStats;
 #[async_trait]
 impl Tool for TextStats {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: NAME.to_owned(),
-            description:
-                "Counts the characters, words, lines, sentences and bytes of a text, and its most frequent words."
-                    .to_owned(),
-            parameters: super::parameters::<Arguments>(),
-            timeout: None,
-            blocking: true,
-        }
+        ToolSpec::new(
+            NAME,
+            "Counts the characters, words, lines, sentences and bytes of a text, and its most frequent words.",
+            super::parameters::<Arguments>(),
+        )
+        .blocking()
+        .idempotent()
     }
 
     async fn call(&self, _context: ToolContext, arguments: Value) -> Result<Value, ToolError> {

@@ -40,6 +40,64 @@ pub struct ToolSpec {
     /// Whether it blocks or computes: it then runs on the CPU pool.
     #[serde(skip)]
     pub blocking: bool,
+    /// Whether doing it twice is as good as once: only such a call may ever be run again by the runtime.
+    pub idempotent: bool,
+    /// The role that its user must have; none: everybody may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Whether a person must approve each call before it starts.
+    pub needs_approval: bool,
+}
+
+impl ToolSpec {
+    /// Declares a tool that anybody may call, without approval, and that neither blocks nor may be repeated.
+    pub fn new(name: impl Into<String>, description: impl Into<String>, parameters: Value) -> Self {
+        Self {
+            name: name.into(),
+            description: description.into(),
+            parameters,
+            timeout: None,
+            blocking: false,
+            idempotent: false,
+            role: None,
+            needs_approval: false,
+        }
+    }
+
+    /// A call may take this long at most.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// It blocks or computes: it runs on the CPU pool.
+    #[must_use]
+    pub fn blocking(mut self) -> Self {
+        self.blocking = true;
+        self
+    }
+
+    /// Doing it twice is as good as once.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// Only users with this role may call it.
+    #[must_use]
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.role = Some(role.into());
+        self
+    }
+
+    /// A person must approve each call before it starts.
+    #[must_use]
+    pub fn needs_approval(mut self) -> Self {
+        self.needs_approval = true;
+        self
+    }
 }
 
 /// What a call gets.

@@ -150,11 +150,8 @@ impl FakeTool {
 impl Tool for FakeTool {
     fn spec(&self) -> ToolSpec {
         ToolSpec {
-            name: self.name.clone(),
-            description: "a tool of a test".to_owned(),
-            parameters: json!({"type": "object"}),
-            timeout: None,
             blocking: self.blocking,
+            ..ToolSpec::new(self.name.clone(), "a tool of a test", json!({"type": "object"}))
         }
     }
 

@@ -83,15 +83,7 @@ mod tests {
     use super::*;
 
     fn tools() -> Vec<Arc<ToolSpec>> {
-        let named = |name: &str| {
-            Arc::new(ToolSpec {
-                name: name.to_owned(),
-                description: "Turns a text around.".to_owned(),
-                parameters: json!({ "type": "object" }),
-                timeout: None,
-                blocking: false,
-            })
-        };
+        let named = |name: &str| Arc::new(ToolSpec::new(name, "Turns a text around.", json!({ "type": "object" })));
         vec![named("reverse"), named(calculator::NAME)]
     }
 

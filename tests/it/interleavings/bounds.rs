@@ -108,13 +108,7 @@ struct Endless(Arc<AtomicBool>);
 #[async_trait]
 impl Tool for Endless {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: "endless".to_owned(),
-            description: "a tool of a test".to_owned(),
-            parameters: json!({"type": "object"}),
-            timeout: None,
-            blocking: false,
-        }
+        ToolSpec::new("endless", "a tool of a test", json!({"type": "object"}))
     }
 
     async fn call(&self, _: ToolContext, _: Value) -> Result<Value, ToolError> {
