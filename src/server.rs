@@ -162,8 +162,7 @@ fn tools(notes: Arc<dyn NoteStore>) -> anyhow::Result<ToolClassRegistry> {
 fn models(config: &Config) -> anyhow::Result<ModelRegistry> {
     let script = config.models.scripted_file.as_deref();
     let models = models::all(offline::PIECE_DELAY, script).context("the scripted model can't be read")?;
-    ModelRegistry::freeze(models)
-        .map_err(|name| anyhow::anyhow!("two models are named `{name}`; give one of them another name"))
+    Ok(ModelRegistry::freeze(models)?)
 }
 
 async fn serve(
