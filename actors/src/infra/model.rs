@@ -78,6 +78,10 @@ pub struct ModelCall {
     pub arguments: Value,
 }
 
+/// The only field of arguments that were no JSON object; it holds them as they came. No tool takes them: the model is told, and
+/// can write them anew.
+pub const INVALID_JSON: &str = "_invalid_json";
+
 /// A piece of what a model says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelPiece {
