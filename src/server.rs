@@ -19,7 +19,7 @@ use sessile_actors::infra::model::ModelRegistry;
 use sessile_actors::infra::{AgentClassRegistry, CpuPool, Infra, ToolClassRegistry};
 use sessile_actors::shard::Shard;
 use sessile_actors::supervisor::{Drain, ReviveSessions, RootSupervisor};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -28,7 +28,6 @@ use crate::config::{AuthMode, Config, JournalKind};
 use crate::http::auth::{Gate, jwt};
 use crate::http::socket::OpenSockets;
 use crate::http::{self, State};
-use crate::models::offline;
 use crate::paint::Paint;
 use crate::store::{DocumentLimits, MemoryDocuments, MemoryNotes, SqliteStore};
 use crate::tools::ToolPorts;
@@ -128,10 +127,12 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
 }
 
 fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
+    let agents = agents(config)?;
+    let models = models(config, Some(&agents), io.handle());
     Ok(Infra {
-        agents: agents(config)?,
+        agents,
         tools: tools(stores.tools.clone())?,
-        models: models(config)?,
+        models: models.map_err(|mut faults| faults.remove(0))?,
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
         credentials: Arc::new(gate.clone()),
@@ -160,9 +161,9 @@ pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
     if config.auth.mode == AuthMode::Jwt {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
-    faults.extend(agents(config).err());
+    let agents = agents(config).map_err(|fault| faults.push(fault)).ok();
     faults.extend(tools(ports).err());
-    faults.extend(models(config).err());
+    faults.extend(models(config, agents.as_ref(), io.handle()).err().into_iter().flatten());
     Ok(faults)
 }
 
@@ -176,11 +177,25 @@ fn tools(ports: ToolPorts) -> anyhow::Result<ToolClassRegistry> {
     Ok(tools::all(ports).freeze()?)
 }
 
-fn models(config: &Config) -> anyhow::Result<ModelRegistry> {
-    let script = config.models.scripted_file.as_deref();
-    let models = models::all(offline::PIECE_DELAY, script).context("the scripted model can't be read")?;
-    ModelRegistry::freeze(models)
-        .map_err(|name| anyhow::anyhow!("two models are named `{name}`; give one of them another name"))
+/// The models, and everything that is wrong with them.
+fn models(
+    config: &Config,
+    agents: Option<&AgentClassRegistry>,
+    io: &Handle,
+) -> Result<ModelRegistry, Vec<anyhow::Error>> {
+    let names = config.agents.models.keys();
+    let unknown = names.filter(|name| agents.is_some_and(|agents| agents.get(name).is_none()));
+    let mut faults: Vec<_> = unknown
+        .map(|name| {
+            anyhow::anyhow!("agents.models names the agent `{name}`, which is not there: mend its name or leave it out")
+        })
+        .collect();
+    match models::registry(config, io, &|name| std::env::var_os(name)) {
+        Ok(models) if faults.is_empty() => return Ok(models),
+        Ok(_) => {}
+        Err(more) => faults.extend(more.into_iter().map(anyhow::Error::from)),
+    }
+    Err(faults)
 }
 
 async fn serve(

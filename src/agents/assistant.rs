@@ -1,4 +1,4 @@
-//! `assistant`: answers with the default model, which may call tools on the way.
+//! `assistant`: answers with its model, which may call tools on the way.
 //!
 //! A loop of steps: ask the model, pass on what it says as it says it, call the tools that it asked for, ask again with
 //! their results. It ends when the model asks for no tool. What is decided on the way stands in `conversation`.
@@ -45,7 +45,7 @@ impl Assistant {
 #[async_trait(?Send)]
 impl Agent for Assistant {
     async fn run(&mut self, run: &mut RunContext) -> Result<Answer, AgentError> {
-        let model = run.model(None).ok_or_else(no_model)?;
+        let model = run.model_for_agent().ok_or_else(no_model)?;
         let mut conversation = Conversation::new(run.history().await?, run.message());
         for step in 1..=self.step_limit {
             ask(&model, &mut conversation, run).await?;
@@ -87,11 +87,8 @@ async fn ask(model: &Arc<dyn Model>, conversation: &mut Conversation, run: &mut 
             Heard::Nothing => {}
             Heard::Thought(reasoning) => run.think(reasoning).await?,
             Heard::Text(text) => run.say(&text).await?,
-            Heard::End {
-                input_tokens,
-                output_tokens,
-            } => {
-                run.count_usage(input_tokens, output_tokens);
+            Heard::End { usage } => {
+                run.count_usage(&usage);
                 return Ok(());
             }
         }

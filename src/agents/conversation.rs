@@ -3,7 +3,7 @@
 use std::mem;
 
 use sessile_actors::infra::AgentError;
-use sessile_actors::infra::model::{ChatMessage, ModelCall, ModelPiece};
+use sessile_actors::infra::model::{ChatMessage, ModelCall, ModelPiece, ModelUsage};
 use sessile_actors::protocol::server::ToolStatus;
 use sessile_actors::session::run::ToolReply;
 
@@ -38,10 +38,8 @@ pub enum Heard {
     Text(String),
     /// The step is over.
     End {
-        /// Tokens read.
-        input_tokens: u64,
-        /// Tokens written.
-        output_tokens: u64,
+        /// What it used.
+        usage: ModelUsage,
     },
 }
 
@@ -82,13 +80,7 @@ impl Conversation {
                 self.calls.push(call);
                 Ok(Heard::Nothing)
             }
-            ModelPiece::End {
-                input_tokens,
-                output_tokens,
-            } => Ok(Heard::End {
-                input_tokens,
-                output_tokens,
-            }),
+            ModelPiece::End { usage } => Ok(Heard::End { usage }),
         }
     }
 
