@@ -8,6 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use problem_details::ProblemDetails;
+use serde::Serialize;
 
 /// The media type of problem details.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -18,6 +19,18 @@ pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     header: Option<(HeaderName, HeaderValue)>,
+    members: Members,
+}
+
+/// What a refusal says beyond what all say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+struct Members {
+    /// The protocol's code, where a session refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Cow<'static, str>>,
+    /// Where in the body: a JSON pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
 }
 
 impl Problem {
@@ -26,11 +39,26 @@ impl Problem {
             status,
             detail: detail.into(),
             header: None,
+            members: Members::default(),
         }
     }
 
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
+        self
+    }
+
+    /// Adds the protocol's code for it, such as `empty_message`.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
+        self.members.code = Some(code.into());
+        self
+    }
+
+    /// Says where in the body, by a JSON pointer.
+    #[must_use]
+    pub fn at(mut self, pointer: Option<String>) -> Self {
+        self.members.pointer = pointer;
         self
     }
 
@@ -124,7 +152,7 @@ impl Problem {
         &self.detail
     }
 
-    /// The body: `{status, title, detail}`.
+    /// The body: `{status, title, detail, code?, pointer?}`.
     #[must_use]
     pub fn body(&self) -> String {
         let status = self
@@ -132,8 +160,10 @@ impl Problem {
             .as_u16()
             .try_into()
             .expect("the status codes of two versions of one crate are the same numbers");
-        let problem = ProblemDetails::from_status_code(status).with_detail(self.detail.clone());
-        serde_json::to_string(&problem).expect("problem details are a number and two strings")
+        let problem = ProblemDetails::from_status_code(status)
+            .with_detail(self.detail.clone())
+            .with_extensions(&self.members);
+        serde_json::to_string(&problem).expect("problem details are a number and strings")
     }
 
     /// The whole answer as bytes, for where there is no `App`. Its socket is closed afterwards.

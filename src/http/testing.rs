@@ -13,8 +13,8 @@ use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{RunId, Seq, SessionId, ThreadId, UserId};
 use sessile_actors::infra::credentials::{BadCredential, Credentials};
 use sessile_actors::infra::journal::{
-    Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, StoreError,
-    StoreReply, ThreadPage, ThreadStore,
+    Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, RunRecord,
+    StoreError, StoreReply, ThreadPage, ThreadStore,
 };
 use sessile_actors::infra::metrics::Metrics;
 use sessile_actors::infra::{
@@ -142,6 +142,10 @@ impl ThreadStore for Store {
         _: usize,
         _: usize,
     ) -> BoxFuture<'static, Result<Vec<HistoryMessage>, StoreError>> {
+        ready(Err(StoreError::NotFound)).boxed()
+    }
+
+    fn run(&self, _: UserId, _: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>> {
         ready(Err(StoreError::NotFound)).boxed()
     }
 

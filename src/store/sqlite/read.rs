@@ -5,9 +5,9 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use sessile_actors::context::SessionContext;
-use sessile_actors::ids::{Seq, SessionId, ThreadId, UserId};
+use sessile_actors::ids::{RunId, Seq, SessionId, ThreadId, UserId};
 use sessile_actors::infra::journal::{
-    EventPage, HistoryPage, JournalError, ReadLimit, StoreError, StoredEvent, ThreadPage,
+    EventPage, HistoryPage, JournalError, ReadLimit, RunRecord, StoreError, StoredEvent, ThreadPage,
 };
 use sessile_actors::protocol::client::Page;
 use sessile_actors::protocol::server::{ActiveRun, History, HistoryMessage, QueuedMessage, is_terminal_kind};
@@ -35,6 +35,13 @@ const MESSAGES: &str = "SELECT n, id, run_id, role, content, status, created FRO
     WHERE user_id = ? AND thread_id = ? AND n < ? \
         AND NOT EXISTS (SELECT 1 FROM run r WHERE r.id = m.run_id AND r.user_id = m.user_id AND r.state = 'queued') \
     ORDER BY n DESC LIMIT ?";
+
+/// A run with its end. Its own events come after `first_seq`.
+const RUN: &str = "SELECT r.session_id, (SELECT e.body FROM event e \
+        WHERE e.session_id = r.session_id AND e.seq > r.first_seq AND e.run_id = r.id \
+            AND e.kind IN ('agent_completed', 'agent_error', 'agent_stopped', 'agent_death') \
+        ORDER BY e.seq LIMIT 1) AS body \
+    FROM run r WHERE r.user_id = ? AND r.id = ?";
 
 const ACTIVE_RUNS: &str = "SELECT id, user_id, session_id, agent, state, first_seq FROM run \
     WHERE user_id = ? AND thread_id = ? AND state IN ('running', 'waiting', 'cancelling') ORDER BY n";
@@ -130,6 +137,23 @@ pub(super) async fn history(
         active_runs: active_runs(db, user, thread).await?,
         queued: queued(db, user, thread).await?,
         pending_approvals: Vec::new(),
+    }))
+}
+
+/// A run of the user, wherever it is.
+pub(super) async fn run(
+    db: &mut SqliteConnection,
+    user: &UserId,
+    run: RunId,
+) -> Result<Option<RunRecord>, sqlx::Error> {
+    let row = sqlx::query(RUN).bind(user.as_str()).bind(run.as_uuid());
+    let Some(row) = row.fetch_optional(db).await? else {
+        return Ok(None);
+    };
+    let body: Option<String> = row.try_get("body")?;
+    Ok(Some(RunRecord {
+        session_id: rows::id(&row, "session_id")?,
+        end: body.map(Into::into),
     }))
 }
 

@@ -2,11 +2,13 @@
 
 use crate::context::SessionContext;
 use crate::ids::{MessageId, RunId, Seq, SessionId, ThreadId, UserId};
-use crate::infra::journal::{EventPage, HistoryPage, JournalError, ReadLimit, StoreError, StoredEvent, ThreadPage};
+use crate::infra::journal::{
+    EventPage, HistoryPage, JournalError, ReadLimit, RunRecord, StoreError, StoredEvent, ThreadPage,
+};
 use crate::protocol::client::Page;
 use crate::protocol::server::{ActiveRun, History, HistoryMessage, QueuedMessage, RunState, is_terminal_kind, rfc3339};
 
-use super::state::{MessageRow, RunRow, SessionRow, State};
+use super::state::{EventRow, MessageRow, RunRow, SessionRow, State};
 
 /// Entries of a page of threads where the caller names none, and at most.
 const PAGE: usize = 50;
@@ -109,6 +111,24 @@ impl State {
         let (mut messages, _) = self.newest(user, thread, page);
         messages.reverse();
         Ok(messages)
+    }
+
+    pub(super) fn run(&self, user: &UserId, run: RunId) -> Result<RunRecord, StoreError> {
+        if let Some(going) = self.runs_of(user).iter().find(|row| row.id == run) {
+            return Ok(RunRecord {
+                session_id: going.session,
+                end: None,
+            });
+        }
+        // An ended run has no row: its events have all that there is to tell.
+        let ends = |event: &&EventRow| event.run == run && is_terminal_kind(event.kind);
+        let mut sessions = self.sessions.iter().filter(|(_, session)| session.user == *user);
+        let found = sessions.find_map(|(id, session)| Some((id, session.events.iter().rfind(ends)?)));
+        let (session_id, end) = found.ok_or(StoreError::NotFound)?;
+        Ok(RunRecord {
+            session_id: *session_id,
+            end: Some(end.body.clone()),
+        })
     }
 
     /// What was said, newest first; what still waits in the queue has not been said yet. And where the next page begins.

@@ -192,7 +192,11 @@ impl UserSessionActor {
     pub(super) fn attach(&mut self, attach: Attach, ctx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
         let head = open.outbox.committed_seq();
-        let known = attach.resume.map_or(Seq::ZERO, |resume| resume.last_seq);
+        let known = match attach.resume {
+            Some(_) if attach.socket.begins_at_head() => head,
+            Some(resume) => resume.last_seq,
+            None => Seq::ZERO,
+        };
         let same_log = attach
             .resume
             .and_then(|resume| resume.epoch)
