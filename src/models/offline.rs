@@ -59,6 +59,10 @@ impl Model for OfflineModel {
         NAME
     }
 
+    fn follows_rules(&self) -> bool {
+        true
+    }
+
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let delay = self.piece_delay;
         let pieces = pieces(answer::to(&request), super::words_read(&request));
@@ -153,6 +157,11 @@ mod tests {
                 "{piece:?}"
             );
         }
+    }
+
+    #[test]
+    fn it_says_that_it_follows_rules() {
+        assert!(OfflineModel::default().follows_rules());
     }
 
     #[tokio::test]

@@ -21,6 +21,11 @@ pub trait Model: Send + Sync {
     /// Its name, as in the configuration and the logs.
     fn name(&self) -> &str;
 
+    /// Whether it answers by fixed rules and can decide nothing: agents then decide by rules of their own.
+    fn follows_rules(&self) -> bool {
+        false
+    }
+
     /// Asks the model. The stream ends with [`ModelPiece::End`], or with an error.
     ///
     /// # Errors
