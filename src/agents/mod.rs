@@ -6,6 +6,7 @@ pub mod assistant;
 mod conversation;
 pub mod echo;
 mod steps;
+pub mod inline;
 
 /// All agents, not yet frozen. `step_limit` bounds how often the assistant asks its model in one run.
 #[must_use]
