@@ -4,6 +4,7 @@
 //! which plays a script: what holds here holds for a client.
 
 mod client;
+mod event_source;
 mod http;
 mod process;
 
@@ -13,6 +14,7 @@ mod conversation;
 mod drain;
 mod floods;
 mod handover;
+mod http_runs;
 mod idempotency;
 mod identity;
 mod limits;
