@@ -225,6 +225,7 @@ async fn a_resume_whose_socket_breaks_on_its_way_leaves_the_attached_one_heard()
         }),
         legacy: false,
         expires_at: None,
+        roles: Roles::none(),
     };
     world.supervisor().send(attach).await.unwrap();
     ada.say("1").await;

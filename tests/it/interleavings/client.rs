@@ -194,6 +194,7 @@ impl<'w> Client<'w> {
             }),
             legacy: self.legacy,
             expires_at: None,
+            roles: Roles::none(),
         };
         supervisor.send(attach).await.expect("the supervisor lives");
         Some(Wire {

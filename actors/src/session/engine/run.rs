@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::ending::{Ending, Outcome, Stop};
+use super::people::People;
 use super::{Effect, Emission, Now, OpenedCall, StartRun};
 use crate::ids::{CallId, MessageId, RequestId, RunId, ThreadId};
 use crate::infra::journal::StoredRun;
@@ -122,6 +123,7 @@ pub(super) struct Run {
     flushed: usize,
     last_flush: Option<Instant>,
     open_calls: Vec<OpenedCall>,
+    pub people: People,
 }
 
 impl Run {
@@ -141,6 +143,7 @@ impl Run {
             flushed: 0,
             last_flush: None,
             open_calls: Vec::new(),
+            people: People::default(),
         }
     }
 
@@ -229,6 +232,10 @@ impl Run {
             tool: tool.to_owned(),
             since,
         });
+    }
+
+    pub fn has_open(&self, call: CallId) -> bool {
+        self.open_calls.iter().any(|open| open.call == call)
     }
 
     /// Whether it was open.
