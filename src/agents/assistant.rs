@@ -1,7 +1,8 @@
 //! `assistant`: answers with the default model, which may call tools on the way.
 //!
 //! A loop of steps: ask the model, pass on what it says as it says it, call the tools that it asked for, ask again with
-//! their results. It ends when the model asks for no tool. What is decided on the way stands in `conversation`.
+//! their results. What the user tells the run meanwhile is read with the next step. It ends when the model asks for no tool and
+//! nothing more was told. What is decided on the way stands in `conversation`.
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub fn class(step_limit: u32) -> AgentClass {
         "Answers with the language model, which may call tools on the way.",
         move |_| Assistant::new(step_limit),
     )
+    .steerable()
 }
 
 impl Assistant {
@@ -48,9 +50,14 @@ impl Agent for Assistant {
         let model = run.model(None).ok_or_else(no_model)?;
         let mut conversation = Conversation::new(run.history().await?, run.message());
         for step in 1..=self.step_limit {
+            conversation.steered(run.steering().await?);
             ask(&model, &mut conversation, run).await?;
             let calls = conversation.end_step()?;
             if calls.is_empty() {
+                if step < self.step_limit && conversation.steered(run.steering().await?) {
+                    // The model was done before it could read what it was told meanwhile.
+                    continue;
+                }
                 return Ok(Answer::Said);
             }
             if step == self.step_limit {

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sessile_actors::context::Roles;
 use sessile_actors::ids::Seq;
 use sessile_actors::infra::Answer;
 use sessile_actors::protocol::CloseCode;

@@ -25,6 +25,9 @@ pub const SECRET_MIN_BYTES: usize = 32;
 /// The longest token, in bytes: those of identity providers stay below 4 KiB. A longer one is refused unread.
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
 
+/// What refusals call the claim that holds roles, whatever its name.
+const ROLES: &str = "roles";
+
 /// A key of the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -74,6 +77,9 @@ pub enum MintError {
     /// The time to live reaches beyond what a date can say.
     #[error("the token would live too long: choose a shorter time, such as 1h")]
     TooLong,
+    /// Roles were asked for, and no claim holds them.
+    #[error("no claim holds roles: set auth.roles_claim to its name, such as \"roles\"")]
+    NoRolesClaim,
     /// The signature failed.
     #[error("the token can't be signed with the HS256 key of auth.keys: check the key")]
     Signing(#[source] jsonwebtoken::errors::Error),
@@ -280,7 +286,9 @@ impl Rules {
         Ok(Verified {
             user,
             // Signed, but not what we take for roles: no roles would be a guess too.
-            roles: roles.map_or(Ok(Roles::none()), roles_of).map_err(|_| ErrorKind::InvalidClaimFormat(ROLES.to_owned()))?,
+            roles: roles
+                .map_or(Ok(Roles::none()), roles_of)
+                .map_err(|_| ErrorKind::InvalidClaimFormat(ROLES.to_owned()))?,
             expires_at: expires_at.ok_or(ErrorKind::InvalidToken)?,
         })
     }
@@ -358,6 +366,9 @@ pub(super) fn unix_seconds(time: SystemTime) -> u64 {
 fn refusal(error: &jsonwebtoken::errors::Error) -> AuthError {
     tracing::debug!(%error, "token refused");
     let text = match error.kind() {
+        ErrorKind::InvalidClaimFormat(claim) if claim == ROLES => {
+            "the token's roles are no list of at most 32 texts of 1 to 64 bytes: have its issuer mend that"
+        }
         ErrorKind::ExpiredSignature => "the token has expired: get a new one",
         ErrorKind::ImmatureSignature => "the token is not valid yet: try again later, or check the clocks",
         _ => "the token is not one that this server takes: get one from its issuer, for its audience",

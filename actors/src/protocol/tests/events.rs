@@ -1,7 +1,7 @@
 //! Every event, as it is journalled and sent.
 
 use super::*;
-use crate::protocol::server::{DeathCause, ErrorContext, StoppedBy, ToolStatus, Usage};
+use crate::protocol::server::{ApprovalDecision, DeathCause, ErrorContext, StoppedBy, ToolStatus, Usage};
 
 fn sent(event: &Event) -> Value {
     let envelope = EventEnvelope {

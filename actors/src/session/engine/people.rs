@@ -69,8 +69,13 @@ impl People {
         }
     }
 
-    fn decide(&mut self, call: CallId, now: Now) {
+    /// The call ended, however that came.
+    pub fn wait_no_more(&mut self, call: CallId) {
         self.waiting.retain(|waiting| waiting.call != call);
+    }
+
+    fn decide(&mut self, call: CallId, now: Now) {
+        self.wait_no_more(call);
         if self.decided.len() == DECIDED_KEPT {
             self.decided.pop_front();
         }
@@ -129,7 +134,9 @@ impl Engine {
         now: Now,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Some(run) = self.runs.get_mut(&id).filter(|run| run.phase == RunPhase::Running) else {
+            return;
+        };
         match run.people.approval_of(call, now) {
             Approval::Waiting | Approval::Overdue => {
                 run.people.decide(call, now);

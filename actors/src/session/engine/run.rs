@@ -242,6 +242,7 @@ impl Run {
     pub fn close_call(&mut self, call: CallId) -> bool {
         let before = self.open_calls.len();
         self.open_calls.retain(|open| open.call != call);
+        self.people.wait_no_more(call);
         self.open_calls.len() < before
     }
 

@@ -75,7 +75,7 @@ impl Engine {
                 None => refuse(ErrorCode::NotFound, "no such run is active in this session".to_owned()),
             },
             Work::Decide { run, call, .. } => {
-                let run = self.runs.get(run);
+                let run = self.runs.get(run).filter(|run| run.phase == RunPhase::Running);
                 match run.map_or(Approval::Unknown, |run| run.people.approval_of(*call, now)) {
                     Approval::Waiting => None,
                     Approval::Overdue => refuse(
