@@ -160,6 +160,11 @@ pub struct Auth {
     /// How long a guest is remembered.
     #[serde(with = "humantime_serde")]
     pub guest_ttl: Duration,
+    /// The claim of a token that holds its user's roles; none: tokens give none.
+    #[serde(deserialize_with = "text::optional")]
+    pub roles_claim: Option<String>,
+    /// The roles of every guest.
+    pub guest_roles: Vec<String>,
     /// How long a ticket can be redeemed.
     #[serde(with = "humantime_serde")]
     pub ticket_ttl: Duration,

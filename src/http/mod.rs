@@ -24,8 +24,8 @@ pub mod handshake;
 pub mod socket;
 
 mod catalogue;
-mod events;
 mod documents;
+mod events;
 mod health;
 mod markdown;
 mod page;
