@@ -202,7 +202,7 @@ impl Command {
                         .collect::<Vec<_>>()
                         .join("\n"),
                 ),
-                say.metadata.as_ref().map(Value::to_string),
+                say.metadata.as_ref().map(super::canonical),
             ],
             Self::CreateThread { name } => vec![Some("create_thread".to_owned()), name.clone()],
             Self::RenameThread { thread_id, name } => vec![
