@@ -30,7 +30,8 @@ use crate::http::socket::OpenSockets;
 use crate::http::{self, State};
 use crate::models::offline;
 use crate::paint::Paint;
-use crate::store::{MemoryNotes, NoteStore, SqliteStore};
+use crate::store::{DocumentLimits, MemoryDocuments, MemoryNotes, SqliteStore};
+use crate::tools::ToolPorts;
 use crate::{agents, models, tools};
 
 /// Threads of the io runtime: it waits more than it works.
@@ -49,7 +50,7 @@ const SOCKETS_LINGER: Duration = Duration::from_secs(2);
 struct Stores {
     journal: Arc<dyn Journal>,
     threads: Arc<dyn ThreadStore>,
-    notes: Arc<dyn NoteStore>,
+    tools: ToolPorts,
     /// Sessions in which messages wait.
     waiting: Vec<SessionContext>,
     /// To be closed at the end.
@@ -92,24 +93,33 @@ pub fn run(config: &Config, settings: &str) -> anyhow::Result<ExitCode> {
 }
 
 fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
+    let limits = DocumentLimits::from(&config.limits);
     match config.journal.kind {
         JournalKind::Memory => {
             let journal = Arc::new(MemoryJournal::start_on(io.handle()));
+            let beside = Some(MemoryJournal::clone(&journal));
             Ok(Stores {
                 journal: Arc::clone(&journal) as Arc<dyn Journal>,
                 threads: journal,
-                notes: Arc::new(MemoryNotes::start_on(io.handle())),
+                tools: ToolPorts {
+                    notes: Arc::new(MemoryNotes::start_on(io.handle())),
+                    documents: Arc::new(MemoryDocuments::start_on(io.handle(), limits, beside)),
+                },
                 waiting: Vec::new(),
                 sqlite: None,
             })
         }
         JournalKind::Sqlite => {
             let store = io.block_on(SqliteStore::open(&config.data_dir, io.handle()))?;
+            let store = store.with_documents(limits);
             let waiting = io.block_on(store.sessions_with_queued_runs())?;
             Ok(Stores {
                 journal: Arc::new(store.clone()),
                 threads: Arc::new(store.clone()),
-                notes: Arc::new(store.clone()),
+                tools: ToolPorts {
+                    notes: Arc::new(store.clone()),
+                    documents: Arc::new(store.clone()),
+                },
                 waiting,
                 sqlite: Some(store),
             })
@@ -120,7 +130,7 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
 fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
     Ok(Infra {
         agents: agents(config)?,
-        tools: tools(Arc::clone(&stores.notes))?,
+        tools: tools(stores.tools.clone())?,
         models: models(config)?,
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
@@ -136,15 +146,22 @@ fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow:
 /// # Errors
 /// [`std::io::Error`] where there is no runtime to try with.
 pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
-    // The notes' task wants one; nothing is ever written.
+    // The tasks of the stores in memory want one; nothing is ever written.
     let io = tokio::runtime::Builder::new_current_thread().build()?;
-    let notes = Arc::new(MemoryNotes::start_on(io.handle()));
+    let ports = ToolPorts {
+        notes: Arc::new(MemoryNotes::start_on(io.handle())),
+        documents: Arc::new(MemoryDocuments::start_on(
+            io.handle(),
+            DocumentLimits::from(&config.limits),
+            None,
+        )),
+    };
     let mut faults = Vec::new();
     if config.auth.mode == AuthMode::Jwt {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
     faults.extend(agents(config).err());
-    faults.extend(tools(notes).err());
+    faults.extend(tools(ports).err());
     faults.extend(models(config).err());
     Ok(faults)
 }
@@ -155,8 +172,8 @@ fn agents(config: &Config) -> anyhow::Result<AgentClassRegistry> {
         .context("the agents can't be registered; see agents.default")
 }
 
-fn tools(notes: Arc<dyn NoteStore>) -> anyhow::Result<ToolClassRegistry> {
-    Ok(tools::all(notes).freeze()?)
+fn tools(ports: ToolPorts) -> anyhow::Result<ToolClassRegistry> {
+    Ok(tools::all(ports).freeze()?)
 }
 
 fn models(config: &Config) -> anyhow::Result<ModelRegistry> {

@@ -133,7 +133,6 @@ mod tests {
     use sessile_actors::session::run::ToolReply;
 
     use crate::models::OfflineModel;
-    use crate::store::MemoryNotes;
     use crate::tools::doubles::call_as;
 
     #[tokio::test]
@@ -145,7 +144,7 @@ mod tests {
 
     /// Plays a run without a session: what it said, with the real model, conversation and tools.
     async fn played(message: &str, step_limit: u32) -> Result<String, AgentError> {
-        let tools = crate::tools::all(Arc::new(MemoryNotes::start())).freeze().unwrap();
+        let tools = crate::tools::all(crate::tools::doubles::ports()).freeze().unwrap();
         let model = OfflineModel::new(Duration::ZERO);
         let mut conversation = Conversation::new(Vec::new(), message);
         let mut said = String::new();

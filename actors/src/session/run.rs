@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, warn};
 
 use crate::context::UserExecutionContext;
-use crate::ids::CallId;
+use crate::ids::{CallId, DocumentId};
 use crate::infra::Infra;
 use crate::infra::agents::{AgentError, Answer};
 use crate::infra::model::{ChatMessage, Model};
@@ -74,6 +74,13 @@ impl RunContext {
     #[must_use]
     pub fn metadata(&self) -> Option<&Value> {
         self.start.metadata.as_ref()
+    }
+
+    /// The documents that the message names: each was the user's own when the message was taken. One that was deleted
+    /// since is not found.
+    #[must_use]
+    pub fn references(&self) -> &[DocumentId] {
+        &self.start.references
     }
 
     /// What was said in the thread before this message, oldest first: the last 40 messages or 64 KiB. Empty where it can't

@@ -209,6 +209,7 @@ pub fn accept(thread_id: ThreadId, content: &str, start: bool) -> Accept {
         request_id: RequestId::mint(),
         agent: "echo".to_owned(),
         content: content.to_owned(),
+        references: Vec::new(),
         metadata: Some(json!({"from": "a test"})),
         start,
     }
