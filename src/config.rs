@@ -82,6 +82,8 @@ pub struct Config {
     pub agents: Agents,
     /// The language models.
     pub models: Models,
+    /// What models cost and can do.
+    pub supply: Supply,
     /// What is logged, and how.
     pub log: Log,
     /// The runtime's bounds.
@@ -218,6 +220,15 @@ pub struct Models {
     /// A file with the scripted model's answers; none: those that are built in.
     #[serde(deserialize_with = "text::optional_path")]
     pub scripted_file: Option<PathBuf>,
+}
+
+/// What models cost and can do.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supply {
+    /// A file with the catalogue; none: the one that is built in.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub file: Option<PathBuf>,
 }
 
 /// What is logged, and how.
