@@ -31,7 +31,7 @@ const BASE_URL: &str = "https://api.openai.com/v1";
 const TRAILER: Duration = Duration::from_secs(2);
 
 /// How long the stream may take to end after it has said so. Beyond: its connection is closed.
-const CLOSING: Duration = Duration::from_millis(20);
+const CLOSING: Duration = Duration::from_millis(100);
 
 /// One model of one server.
 pub(super) struct OpenAi {
