@@ -5,6 +5,7 @@
     reason = "in a test a panic is the answer, and its line says which"
 )]
 
+mod approvals;
 mod architecture;
 mod browser;
 mod chat;
@@ -15,8 +16,10 @@ mod examples;
 mod interleavings;
 mod isolation;
 mod lifecycle;
+mod permissions;
 mod readme;
 mod resume;
 mod server;
+mod steering;
 mod store;
 mod threads;

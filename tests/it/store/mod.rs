@@ -3,6 +3,7 @@
 mod kit;
 mod log;
 mod notes;
+mod people;
 mod reading;
 mod runs;
 mod sqlite;
