@@ -5,6 +5,7 @@
     reason = "in a test a panic is the answer, and its line says which"
 )]
 
+mod approvals;
 mod architecture;
 mod browser;
 mod chat;
@@ -16,8 +17,10 @@ mod interleavings;
 mod isolation;
 mod lifecycle;
 mod models;
+mod permissions;
 mod readme;
 mod resume;
 mod server;
+mod steering;
 mod store;
 mod threads;
