@@ -17,9 +17,12 @@ mod measures;
 /// Measures that are told at most: those that save most.
 const TOLD: usize = 20;
 
+/// The risk of a measure that does not count among all together: a model of a lower tier, or batches of what somebody may wait for.
+const HIGH: &str = "high";
+
 const NOTE: &str = "Together the measures save less than the sum of their figures: each is reckoned on what those before it \
-    leave, the largest first, and of two that move the same requests to other models only the first counts. All of it holds only \
-    where every assumption does.";
+    leave, the largest first, of two that move the same requests to other models only the first counts, and those of high risk \
+    are left out. All of it holds only where every assumption does.";
 
 /// What could be saved.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +31,7 @@ pub struct Savings {
     pub baseline: Decimal,
     /// Those that save something, the largest first.
     pub measures: Vec<Saving>,
-    /// What all of them save together.
+    /// What those save together whose risk is not high.
     pub combined: Decimal,
 }
 
@@ -97,7 +100,7 @@ pub fn savings(usage: &Usage, catalogue: &Catalogue) -> Savings {
     found.sort_by(|(one, _), (other, _)| other.saves.cmp(&one.saves));
     found.truncate(TOLD);
     let mut combined = Decimal::ZERO;
-    for (saving, measure) in &found {
+    for (saving, measure) in found.iter().filter(|(saving, _)| saving.risk != HIGH) {
         let (saves, _) = measure.alone(&lines);
         // After a measure before it another may even cost more; then it isn't taken.
         if saves > Decimal::ZERO {
@@ -167,6 +170,7 @@ impl Saving {
             "saves_percent": percent(self.saves, baseline),
             "effort": self.effort,
             "risk": self.risk,
+            "in_combined": self.risk != HIGH,
             "assumption": self.assumption,
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::{Line, Saving};
+use super::{HIGH, Line, Saving};
 use crate::usage::analysis::nearest_rank;
 use crate::usage::catalogue::{Catalogue, Model, Tier};
 use crate::usage::pricing::{Costs, Tokens};
@@ -16,6 +16,9 @@ const ROWS_FOR_LENGTH: usize = 20;
 
 /// Inputs above this percentile of their feature are the longest.
 const LONG: u32 = 90;
+
+/// Milliseconds from which on answers are slow: few people wait at a screen for one that takes as long in the median.
+const SLOW_MS: u64 = 10_000;
 
 /// Something that could be done.
 pub(super) enum Measure<'a> {
@@ -28,7 +31,7 @@ pub(super) enum Measure<'a> {
     /// Keeps prompts that come again in the provider's cache.
     Caching,
     /// Sends requests in batches.
-    Batching { feature: usize },
+    Batching { feature: usize, is_slow: bool },
     /// Cuts the longest inputs.
     ShorterContext { feature: usize, at_most: u64 },
 }
@@ -46,7 +49,15 @@ pub(super) fn all<'a>(usage: &Usage, catalogue: &'a Catalogue, costs: &Costs<'a>
     measures.push(Measure::Caching);
     let mut features: Vec<usize> = (0..usage.features.len()).collect();
     features.sort_by_key(|feature| &usage.features[*feature]);
-    measures.extend(features.iter().map(|feature| Measure::Batching { feature: *feature }));
+    for feature in &features {
+        let latencies = usage.rows.iter().filter(|row| row.feature == *feature);
+        let mut latencies: Vec<u64> = latencies.filter_map(|row| row.latency_ms).collect();
+        latencies.sort_unstable();
+        measures.push(Measure::Batching {
+            feature: *feature,
+            is_slow: nearest_rank(&latencies, 50).is_some_and(|median| median >= SLOW_MS),
+        });
+    }
     for feature in features {
         let inputs = usage.rows.iter().filter(|row| row.feature == feature);
         let mut inputs: Vec<u64> = inputs.map(|row| row.input_tokens).collect();
@@ -145,7 +156,7 @@ impl<'a> Measure<'a> {
                 let has_cache = model.price.cached_input.is_some();
                 (line.repeats && has_cache && line.tokens.fresh > 0).then_some(line.tokens.fresh)
             }
-            Self::Batching { feature } => {
+            Self::Batching { feature, .. } => {
                 after.batched = true;
                 (line.feature == *feature && model.batch_discount.is_some()).then_some(0)
             }
@@ -176,7 +187,7 @@ impl<'a> Measure<'a> {
                     cache as a whole; what writing to the cache costs is not counted."
                     .to_owned(),
             },
-            Self::Batching { feature } => {
+            Self::Batching { feature, is_slow } => {
                 let feature = &usage.features[*feature];
                 Saving {
                     saves,
@@ -184,7 +195,7 @@ impl<'a> Measure<'a> {
                     title: format!("Send `{feature}` in batches"),
                     detail: json!({ "feature": feature, "requests": requests }),
                     effort: "medium",
-                    risk: "medium",
+                    risk: if *is_slow { "medium" } else { HIGH },
                     assumption: format!("Nobody waits for the answers of `{feature}`: they may come up to 24 hours later."),
                 }
             }
@@ -230,7 +241,7 @@ fn other_model(feature: &str, from: &Model, to: &Model, requests: u64, saves: De
             "requests": requests,
         }),
         effort: if to.provider == from.provider { "low" } else { "medium" },
-        risk: if is_lower { "high" } else { "medium" },
+        risk: if is_lower { HIGH } else { "medium" },
         assumption: format!(
             "The answers of {} ({}) are good enough for `{feature}` where {} ({}) gave them: by the catalogue it has room for the \
              longest of these requests and every capability of the other. Try it on real requests first.",

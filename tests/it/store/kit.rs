@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use sessile::store::{MemoryNotes, NoteStore, SqliteStore};
+use sessile::store::{MemoryNotes, MemorySupply, NoteStore, SqliteStore, SupplyStore};
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{CallId, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
 use sessile_actors::infra::journal::{
@@ -21,6 +21,7 @@ pub struct World {
     pub journal: Arc<dyn Journal>,
     pub threads: Arc<dyn ThreadStore>,
     pub notes: Arc<dyn NoteStore>,
+    pub supply: Arc<dyn SupplyStore>,
     _dir: Option<TempDir>,
 }
 
@@ -31,6 +32,7 @@ impl World {
             journal: journal.clone(),
             threads: journal,
             notes: Arc::new(MemoryNotes::start()),
+            supply: Arc::new(MemorySupply::start()),
             _dir: None,
         }
     }
@@ -49,7 +51,8 @@ impl World {
         Self {
             journal: store.clone(),
             threads: store.clone(),
-            notes: store,
+            notes: store.clone(),
+            supply: store,
             _dir: None,
         }
     }

@@ -6,6 +6,7 @@ mod notes;
 mod reading;
 mod runs;
 mod sqlite;
+mod supply;
 mod threads;
 
 /// Runs each promise over the journal in memory (in paused time) and over the one on disk.
