@@ -231,6 +231,7 @@ async fn serve(
         supervisor: supervisor.clone(),
         infra,
         doorkeeper: Arc::new(gate),
+        documents: Arc::clone(&stores.tools.documents),
         sockets: sockets.clone(),
     };
     let server = http::serve(vec![listener], state, &config.server)?;

@@ -17,7 +17,16 @@ pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
+    /// What programs tell it from others of its status by, where the status is not enough.
+    code: Option<&'static str>,
     header: Option<(HeaderName, HeaderValue)>,
+}
+
+/// What stands in problem details beside what the standard names.
+#[derive(serde::Serialize)]
+struct Extensions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
 }
 
 impl Problem {
@@ -25,6 +34,7 @@ impl Problem {
         Self {
             status,
             detail: detail.into(),
+            code: None,
             header: None,
         }
     }
@@ -65,6 +75,11 @@ impl Problem {
         .with_header(header::ALLOW, HeaderValue::from_static(allow))
     }
 
+    /// 408: it took too long to arrive.
+    pub fn timed_out(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, detail)
+    }
+
     /// 409: not in the state that it is in now.
     pub fn conflict(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
@@ -73,6 +88,19 @@ impl Problem {
     /// 413: the body is beyond its limit.
     pub fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 413 with the code `quota_exceeded`: the body is within its limit, but beyond what the user may keep.
+    pub fn quota_exceeded(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code: Some("quota_exceeded"),
+            ..Self::too_large(detail)
+        }
+    }
+
+    /// 415: not of a kind that is taken here.
+    pub fn unsupported(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
     /// 426: not a WebSocket handshake of version 13.
@@ -124,7 +152,7 @@ impl Problem {
         &self.detail
     }
 
-    /// The body: `{status, title, detail}`.
+    /// The body: `{status, title, detail, code?}`.
     #[must_use]
     pub fn body(&self) -> String {
         let status = self
@@ -132,8 +160,10 @@ impl Problem {
             .as_u16()
             .try_into()
             .expect("the status codes of two versions of one crate are the same numbers");
-        let problem = ProblemDetails::from_status_code(status).with_detail(self.detail.clone());
-        serde_json::to_string(&problem).expect("problem details are a number and two strings")
+        let problem = ProblemDetails::from_status_code(status)
+            .with_detail(self.detail.clone())
+            .with_extensions(Extensions { code: self.code });
+        serde_json::to_string(&problem).expect("problem details are a number and strings")
     }
 
     /// The whole answer as bytes, for where there is no `App`. Its socket is closed afterwards.
@@ -188,6 +218,19 @@ fn whole_seconds(wait: Duration) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_is_told_from_a_body_that_is_too_large_by_its_code() {
+        let code = |problem: Problem| {
+            let body: serde_json::Value = serde_json::from_str(&problem.body()).unwrap();
+            (body["status"].clone(), body.get("code").cloned())
+        };
+        assert_eq!(code(Problem::too_large("too large")), (413.into(), None));
+        assert_eq!(
+            code(Problem::quota_exceeded("no room")),
+            (413.into(), Some("quota_exceeded".into()))
+        );
+    }
 
     #[test]
     fn a_refusal_is_problem_details_and_says_when_to_come_back() {

@@ -12,6 +12,7 @@ use crate::store::{DocumentStore, NoteStore, SupplyStore};
 use crate::usage::Catalogue;
 
 pub mod calculator;
+pub mod corpus;
 pub mod cost_calculator;
 pub mod current_time;
 #[cfg(test)]
@@ -37,6 +38,8 @@ pub struct ToolPorts {
 pub fn all(ports: ToolPorts) -> ToolRegistryBuilder {
     ToolClassRegistry::builder()
         .tool(calculator::Calculator)
+        .tool(corpus::Corpus::new(Arc::clone(&ports.documents)))
+        .tool(corpus::CorpusDelete::new(Arc::clone(&ports.documents)))
         .tool(cost_calculator::CostCalculator::new(ports.clone()))
         .tool(current_time::CurrentTime::new(SystemTime::now))
         .tool(notes::Notes::new(Arc::clone(&ports.notes)))
@@ -67,6 +70,8 @@ mod tests {
             names,
             [
                 "calculator",
+                "corpus",
+                "corpus_delete",
                 "cost_calculator",
                 "current_time",
                 "notes",

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use sessile::store::{MemoryNotes, MemorySupply, NoteStore, SqliteStore, SupplyStore};
+use sessile::store::{
+    DocumentLimits, DocumentStore, MemoryDocuments, MemoryNotes, MemorySupply, NoteStore, SqliteStore, SupplyStore,
+};
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{CallId, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
 use sessile_actors::infra::journal::{
@@ -17,10 +19,18 @@ use sessile_actors::testing::user;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
+/// Small, so that a test can reach them.
+pub const DOCUMENT_LIMITS: DocumentLimits = DocumentLimits {
+    bytes: 512 * 1024,
+    bytes_per_user: 3 * 512 * 1024,
+    per_user: 5,
+};
+
 pub struct World {
     pub journal: Arc<dyn Journal>,
     pub threads: Arc<dyn ThreadStore>,
     pub notes: Arc<dyn NoteStore>,
+    pub documents: Arc<dyn DocumentStore>,
     pub supply: Arc<dyn SupplyStore>,
     _dir: Option<TempDir>,
 }
@@ -28,10 +38,12 @@ pub struct World {
 impl World {
     pub fn in_memory() -> Self {
         let journal = Arc::new(MemoryJournal::start());
+        let beside = Some(MemoryJournal::clone(&journal));
         Self {
             journal: journal.clone(),
             threads: journal,
             notes: Arc::new(MemoryNotes::start()),
+            documents: Arc::new(MemoryDocuments::start_on(&Handle::current(), DOCUMENT_LIMITS, beside)),
             supply: Arc::new(MemorySupply::start()),
             _dir: None,
         }
@@ -47,11 +59,12 @@ impl World {
     }
 
     pub fn over(store: SqliteStore) -> Self {
-        let store = Arc::new(store);
+        let store = Arc::new(store.with_documents(DOCUMENT_LIMITS));
         Self {
             journal: store.clone(),
             threads: store.clone(),
             notes: store.clone(),
+            documents: store.clone(),
             supply: store,
             _dir: None,
         }
