@@ -13,6 +13,7 @@ mod crash;
 mod custom;
 mod echo;
 mod examples;
+mod figures;
 mod interleavings;
 mod isolation;
 mod lifecycle;
