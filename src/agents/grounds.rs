@@ -12,6 +12,9 @@ const WORDS: [&str; 14] = [
 /// Words that a figure in digits must stand before.
 const UNITS: [&str; 6] = ["dollar", "dollars", "usd", "cent", "cents", "percent"];
 
+/// Words that make another figure of the one before them.
+const SCALES: [&str; 7] = ["k", "m", "bn", "mn", "mio", "mrd", "grand"];
+
 /// Decimals that are compared. Beyond it a figure of a text is none that a tool returned.
 const PLACES: usize = 6;
 
@@ -110,8 +113,8 @@ fn is_name(word: &str) -> bool {
     word.contains(|c: char| c.is_ascii_digit()) && (letters || date)
 }
 
-/// The figures of a text: digits with a point and decimals, thousands separated by commas. A digit of another script is given
-/// back as it is, and holds nowhere.
+/// The figures of a text: digits with a point and decimals, thousands separated by commas. A digit of another script, and one
+/// beside a letter as in `5k`, is given back as it is, and holds nowhere.
 fn figures(text: &str) -> Vec<String> {
     let mut figures = Vec::new();
     let mut figure = String::new();
@@ -119,11 +122,20 @@ fn figures(text: &str) -> Vec<String> {
     for (at, &character) in characters.iter().enumerate() {
         let next_is_digit = characters.get(at + 1).is_some_and(char::is_ascii_digit);
         match character {
-            '0'..='9' => figure.push(character),
+            '0'..='9' => {
+                let before = at.checked_sub(1).map(|at| characters[at]);
+                if figure.is_empty() {
+                    figure.extend(before.filter(|before| before.is_alphabetic()));
+                }
+                figure.push(character);
+            }
             '.' if !figure.is_empty() && next_is_digit => figure.push('.'),
             ',' if !figure.is_empty() && next_is_digit => {}
             _ => {
                 if !figure.is_empty() {
+                    if character.is_alphabetic() {
+                        figure.push(character);
+                    }
                     figures.push(std::mem::take(&mut figure));
                 }
                 if character.is_numeric() {
@@ -147,10 +159,15 @@ fn in_words(text: &str) -> Result<(), String> {
     {
         let word = word.trim_matches('.');
         let plain = word.strip_suffix('s').unwrap_or(word);
-        if WORDS.contains(&word) || WORDS.contains(&plain) {
+        // A half of the period is a part of the results' own; a half of the cost is a figure.
+        let is_part = plain == "half" && matches!(before, "first" | "second");
+        if !is_part && (WORDS.contains(&word) || WORDS.contains(&plain)) {
             return Err(format!(
                 "write figures in digits, as the results have them, and not as `{word}`"
             ));
+        }
+        if SCALES.contains(&word) && before.ends_with(|c: char| c.is_ascii_digit()) {
+            return Err(format!("write the figure out that stands before `{word}`"));
         }
         if UNITS.contains(&word) && !before.ends_with(|c: char| c.is_ascii_digit()) && word != "usd" {
             return Err(format!("write a figure in digits before `{word}`"));
@@ -174,6 +191,7 @@ mod tests {
     fn figures_of_the_results_hold_as_they_are_and_rounded() {
         for text in [
             "nothing to count",
+            "in the second half of the period it rose",
             "1200 requests cost $12.345678",
             "1,200 requests cost $12.35, or about 12 USD",
             "m1 took 81.00% (81 percent) from 2026-10-01 to 2026-10-30",
@@ -205,6 +223,10 @@ mod tests {
             "it saves 1,234.57",
             "it saves 12.35.99",
             "it saves 3k5",
+            "it saves $3k",
+            "it saves 3 k",
+            "it saves 3e6",
+            "it is x3 cheaper",
             "2026-11-17 was dear",
             "m7 is dearest",
         ] {
