@@ -1,7 +1,7 @@
-//! `assistant`: answers with the default model, which may call tools on the way.
+//! `assistant`: answers with its model, which may call tools on the way.
 //!
-//! What the model says is passed on as it says it. How its tools are called on the way stands in `steps`, what is decided on
-//! the way in `conversation`.
+//! What the model says is passed on as it says it, and what the user tells the run meanwhile is read with the next step. How
+//! its tools are called on the way stands in `steps`, what is decided on the way in `conversation`.
 
 use async_trait::async_trait;
 use sessile_actors::infra::{Agent, AgentClass, AgentError, Answer};
@@ -29,6 +29,7 @@ pub fn class(step_limit: u32) -> AgentClass {
         "Answers with the language model, which may call tools on the way.",
         move |_| Assistant::new(step_limit),
     )
+    .steerable()
 }
 
 impl Assistant {
@@ -42,7 +43,7 @@ impl Assistant {
 #[async_trait(?Send)]
 impl Agent for Assistant {
     async fn run(&mut self, run: &mut RunContext) -> Result<Answer, AgentError> {
-        let model = run.model(None).ok_or_else(no_model)?;
+        let model = run.model_for_agent().ok_or_else(no_model)?;
         let mut conversation = Conversation::new(run.history().await?, run.message());
         let steps = Steps {
             model,
@@ -67,7 +68,6 @@ fn no_model() -> AgentError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use serde_json::Value;
@@ -79,12 +79,11 @@ mod tests {
     use crate::agents::conversation::Heard;
     use crate::agents::steps::{next_piece, over_the_limit};
     use crate::models::OfflineModel;
-    use crate::store::MemoryNotes;
     use crate::tools::doubles::call_as;
 
     /// Plays a run without a session: what it said, with the real model, conversation and tools.
     async fn played(message: &str, step_limit: u32) -> Result<String, AgentError> {
-        let tools = crate::tools::all(Arc::new(MemoryNotes::start())).freeze().unwrap();
+        let tools = crate::tools::all(crate::tools::doubles::ports()).freeze().unwrap();
         let model = OfflineModel::new(Duration::ZERO);
         let mut conversation = Conversation::new(Vec::new(), message);
         let mut said = String::new();

@@ -4,7 +4,7 @@ use std::mem;
 
 use serde_json::Value;
 use sessile_actors::infra::AgentError;
-use sessile_actors::infra::model::{ChatMessage, ModelCall, ModelPiece};
+use sessile_actors::infra::model::{ChatMessage, ModelCall, ModelPiece, ModelUsage};
 use sessile_actors::protocol::server::ToolStatus;
 use sessile_actors::session::run::ToolReply;
 
@@ -39,10 +39,8 @@ pub enum Heard {
     Text(String),
     /// The step is over.
     End {
-        /// Tokens read.
-        input_tokens: u64,
-        /// Tokens written.
-        output_tokens: u64,
+        /// What it used.
+        usage: ModelUsage,
     },
 }
 
@@ -83,13 +81,7 @@ impl Conversation {
                 self.calls.push(call);
                 Ok(Heard::Nothing)
             }
-            ModelPiece::End {
-                input_tokens,
-                output_tokens,
-            } => Ok(Heard::End {
-                input_tokens,
-                output_tokens,
-            }),
+            ModelPiece::End { usage } => Ok(Heard::End { usage }),
         }
     }
 
@@ -133,6 +125,13 @@ impl Conversation {
             } => Some(content),
             _ => None,
         })
+    }
+
+    /// Takes what the user told the run meanwhile, oldest first: the model reads it next. Says whether there was anything.
+    pub fn steered(&mut self, told: Vec<String>) -> bool {
+        let any = !told.is_empty();
+        self.messages.extend(told.into_iter().map(ChatMessage::User));
+        any
     }
 
     /// Takes what a call brought.
@@ -240,6 +239,16 @@ mod tests {
             })
             .collect();
         assert_eq!(errors, [("1", false), ("2", true)]);
+    }
+
+    #[test]
+    fn what_the_user_tells_meanwhile_is_what_the_model_reads_next() {
+        let mut conversation = Conversation::new(Vec::new(), "hi");
+        conversation.hear(said("hello")).unwrap();
+        conversation.end_step().unwrap();
+        assert!(conversation.steered(vec!["shorter".to_owned(), "in French".to_owned()]));
+        assert_eq!(conversation.messages()[2..], [user("shorter"), user("in French")]);
+        assert!(!conversation.steered(Vec::new()));
     }
 
     #[test]

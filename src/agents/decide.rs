@@ -74,7 +74,7 @@ where
     T: DeserializeOwned + JsonSchema,
     C: Fn(&T, &[&Value]) -> Result<(), String>,
 {
-    let Some(model) = run.model(None).filter(|model| !model.follows_rules()) else {
+    let Some(model) = run.model_for_agent().filter(|model| !model.follows_rules()) else {
         return Ok(Decision::ByRules(None));
     };
     let shape = match Shape::of::<T>() {

@@ -11,6 +11,7 @@ mod decide;
 pub mod echo;
 mod given;
 mod grounds;
+pub mod inline;
 mod markdown;
 pub mod optimization;
 pub mod reporting;

@@ -62,9 +62,14 @@ impl Steps<'_> {
     /// `step_limit`, what [`Conversation`] refuses, the model's failure, or the end of the run.
     pub async fn take(&self, conversation: &mut Conversation, run: &mut RunContext) -> Result<(), AgentError> {
         for step in 1..=self.limit {
+            conversation.steered(run.steering().await?);
             self.turn(conversation, run).await?;
             let calls = conversation.end_step()?;
             if calls.is_empty() {
+                if step < self.limit && conversation.steered(run.steering().await?) {
+                    // The model was done before it could read what it was told meanwhile.
+                    continue;
+                }
                 return Ok(());
             }
             if step == self.limit {
@@ -120,11 +125,8 @@ impl Steps<'_> {
                     Words::Said => run.say(&text).await?,
                     Words::Kept(_) => {}
                 },
-                Heard::End {
-                    input_tokens,
-                    output_tokens,
-                } => {
-                    run.count_usage(input_tokens, output_tokens);
+                Heard::End { usage } => {
+                    run.count_usage(&usage);
                     return Ok(());
                 }
             }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use sessile_actors::context::Roles;
 
 use super::layers::Layers;
 use super::{AuthMode, Config, ConfigError, Key, KeyAlgorithm};
@@ -14,6 +15,9 @@ use crate::telemetry;
 
 /// The largest `auth.leeway`: clocks that are kept at all differ by less.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
+
+/// Claims that say something else than roles (RFC 7519, section 4.1).
+const TAKEN_CLAIMS: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
 /// What a page's directory must hold.
 const PAGE: &str = "index.html";
@@ -25,6 +29,7 @@ pub(super) fn check(config: &Config, layers: &Layers, faults: &mut Vec<ConfigErr
     above_zero(config, layers, faults);
     readable(config, layers, faults);
     keys(config, layers, faults);
+    models(config, layers, faults);
     if is_whole {
         in_step(config, layers, faults);
         tokens(config, faults);
@@ -44,6 +49,7 @@ fn above_zero(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
         ("server.max_connections", config.server.max_connections),
         ("auth.tickets", config.auth.tickets),
         ("agents.step_limit", config.agents.step_limit as usize),
+        ("models.concurrency", config.models.concurrency),
     ];
     for (key, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
         zero(key);
@@ -52,9 +58,17 @@ fn above_zero(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
         ("server.request_timeout", config.server.request_timeout),
         ("auth.guest_ttl", config.auth.guest_ttl),
         ("auth.ticket_ttl", config.auth.ticket_ttl),
+        ("models.connect_timeout", config.models.connect_timeout),
+        ("models.first_token_timeout", config.models.first_token_timeout),
+        ("models.stall_timeout", config.models.stall_timeout),
     ];
     for (key, _) in times.into_iter().filter(|(_, time)| *time == Duration::ZERO) {
         zero(key);
+    }
+    for (name, model) in &config.models.named {
+        for field in model.zeros() {
+            zero(&format!("models.named.{name}.{field}"));
+        }
     }
     // By way of their serialized form, so that a limit which is added tomorrow is checked too.
     let limits = serde_json::to_value(&config.limits).unwrap_or_default();
@@ -155,6 +169,18 @@ fn readable(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
         let problem = "it is empty: name a directory such as \"./data\"".into();
         invalid("data_dir", problem);
     }
+    if let Err(error) = Roles::freeze(config.auth.guest_roles.iter().map(String::as_str)) {
+        invalid("auth.guest_roles", error.to_string());
+    }
+    if let Some(claim) = config
+        .auth
+        .roles_claim
+        .as_deref()
+        .filter(|claim| TAKEN_CLAIMS.contains(claim))
+    {
+        let problem = format!("the claim {claim} means something else: name another, such as \"roles\"");
+        invalid("auth.roles_claim", problem);
+    }
     if config.agents.default.is_empty() {
         let problem = "it is empty: name an agent such as \"assistant\"".into();
         invalid("agents.default", problem);
@@ -203,6 +229,42 @@ fn fault(key: &Key) -> Option<&'static str> {
         }
         KeyAlgorithm::RS256 | KeyAlgorithm::ES256 => (!set(&key.public_key_file))
             .then_some("RS256 and ES256 need the public key: set public_key_file to a PEM file"),
+    }
+}
+
+/// What each named model says by itself, and that every model which is named somewhere is there.
+fn models(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
+    let mut invalid = |key: String, problem: String| {
+        faults.push(ConfigError::Invalid {
+            layer: layers.origin_below(&key),
+            key,
+            problem,
+        });
+    };
+    let models = &config.models;
+    for (name, model) in &models.named {
+        for (field, problem) in model.faults(name) {
+            invalid(format!("models.named.{name}.{field}"), problem);
+        }
+    }
+    let fault = |name: &str| match name {
+        "offline" => None,
+        "scripted" if models.scripted_file.is_some() => None,
+        name if models.named.contains_key(name) => None,
+        _ => Some(format!(
+            "no model is named {name:?}: write \"offline\", or add [models.named.NAME] with that name"
+        )),
+    };
+    if let Some(problem) = fault(&models.default) {
+        invalid("models.default".to_owned(), problem);
+    }
+    for (agent, names) in &config.agents.models {
+        let key = format!("agents.models.{agent}");
+        if names.is_empty() {
+            invalid(key, "it names no model: name one, or leave the key out".to_owned());
+        } else if let Some(problem) = names.iter().find_map(|name| fault(name)) {
+            invalid(key, problem);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use problem_details::ProblemDetails;
+use serde::Serialize;
 
 /// The media type of problem details.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -18,6 +19,18 @@ pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     header: Option<(HeaderName, HeaderValue)>,
+    members: Members,
+}
+
+/// What a refusal says beyond what all say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+struct Members {
+    /// The protocol's code, where a session refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Cow<'static, str>>,
+    /// Where in the body: a JSON pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
 }
 
 impl Problem {
@@ -26,11 +39,26 @@ impl Problem {
             status,
             detail: detail.into(),
             header: None,
+            members: Members::default(),
         }
     }
 
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
+        self
+    }
+
+    /// Adds the protocol's code for it, such as `empty_message`.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
+        self.members.code = Some(code.into());
+        self
+    }
+
+    /// Says where in the body, by a JSON pointer.
+    #[must_use]
+    pub fn at(mut self, pointer: Option<String>) -> Self {
+        self.members.pointer = pointer;
         self
     }
 
@@ -65,6 +93,11 @@ impl Problem {
         .with_header(header::ALLOW, HeaderValue::from_static(allow))
     }
 
+    /// 408: it took too long to arrive.
+    pub fn timed_out(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, detail)
+    }
+
     /// 409: not in the state that it is in now.
     pub fn conflict(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
@@ -73,6 +106,16 @@ impl Problem {
     /// 413: the body is beyond its limit.
     pub fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 413 with the code `quota_exceeded`: the body is within its limit, but beyond what the user may keep.
+    pub fn quota_exceeded(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::too_large(detail).with_code("quota_exceeded")
+    }
+
+    /// 415: not of a kind that is taken here.
+    pub fn unsupported(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
     /// 426: not a WebSocket handshake of version 13.
@@ -124,7 +167,7 @@ impl Problem {
         &self.detail
     }
 
-    /// The body: `{status, title, detail}`.
+    /// The body: `{status, title, detail, code?, pointer?}`.
     #[must_use]
     pub fn body(&self) -> String {
         let status = self
@@ -132,8 +175,10 @@ impl Problem {
             .as_u16()
             .try_into()
             .expect("the status codes of two versions of one crate are the same numbers");
-        let problem = ProblemDetails::from_status_code(status).with_detail(self.detail.clone());
-        serde_json::to_string(&problem).expect("problem details are a number and two strings")
+        let problem = ProblemDetails::from_status_code(status)
+            .with_detail(self.detail.clone())
+            .with_extensions(&self.members);
+        serde_json::to_string(&problem).expect("problem details are a number and strings")
     }
 
     /// The whole answer as bytes, for where there is no `App`. Its socket is closed afterwards.
@@ -188,6 +233,19 @@ fn whole_seconds(wait: Duration) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_is_told_from_a_body_that_is_too_large_by_its_code() {
+        let code = |problem: Problem| {
+            let body: serde_json::Value = serde_json::from_str(&problem.body()).unwrap();
+            (body["status"].clone(), body.get("code").cloned())
+        };
+        assert_eq!(code(Problem::too_large("too large")), (413.into(), None));
+        assert_eq!(
+            code(Problem::quota_exceeded("no room")),
+            (413.into(), Some("quota_exceeded".into()))
+        );
+    }
 
     #[test]
     fn a_refusal_is_problem_details_and_says_when_to_come_back() {

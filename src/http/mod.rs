@@ -7,6 +7,9 @@
 //! | `/v1/tickets` | POST | `tickets`: a single-use ticket |
 //! | `/v1/agents`, `/v1/tools` | GET | `catalogue` |
 //! | `/v1/threads`, `/v1/threads/{id}`, `/v1/threads/{id}/messages` | GET POST PATCH DELETE | `threads` |
+//! | `/v1/agents/{name}/runs` | POST | `runs`: a run without a socket, as events or answered once |
+//! | `/v1/sessions/{id}/events` | GET | `events`: resumes a session as server-sent events |
+//! | `/v1/documents`, `/v1/documents/{id}`, `/v1/documents/{id}/content` | GET POST DELETE | `documents` |
 //! | `/v1/sessions/{id}/stop` | POST | `sessions`: stops runs past a wedged socket |
 //! | `/v1/markdown` | POST | `markdown`: safe HTML for a page |
 //! | `/` and assets | GET | `page` |
@@ -21,13 +24,18 @@ pub mod handshake;
 pub mod socket;
 
 mod catalogue;
+mod documents;
+mod events;
 mod health;
 mod markdown;
 mod page;
+mod response;
+mod runs;
 mod sessions;
 mod threads;
 mod tickets;
 mod trail;
+mod transfers;
 mod upgrade;
 
 #[cfg(test)]
@@ -52,7 +60,9 @@ pub use self::doorkeeper::{Caller, Doorkeeper, Ticket, Visitor};
 pub use self::error::Problem;
 use self::page::PageSource;
 use self::socket::OpenSockets;
+use self::transfers::Transfers;
 use crate::config;
+use crate::store::DocumentStore;
 
 /// Connections that the kernel keeps for us. Beyond: it refuses them.
 const BACKLOG: i32 = 1024;
@@ -74,6 +84,8 @@ pub struct State {
     pub infra: Arc<Infra>,
     /// Who may enter, and who they are.
     pub doorkeeper: Arc<dyn Doorkeeper>,
+    /// Where users' documents are kept.
+    pub documents: Arc<dyn DocumentStore>,
     /// Counts the sockets that were let in.
     pub sockets: OpenSockets,
 }
@@ -119,6 +131,7 @@ pub fn serve(listeners: Vec<TcpListener>, state: State, settings: &config::Serve
             HttpService::build()
                 .client_request_timeout(request_timeout)
                 .tcp_nodelay(true)
+                .on_connect_ext(response::Cutter::keep)
                 .upgrade(fn_service(move |(request, framed)| {
                     upgrade::upgrade(for_upgrades.clone(), request, framed)
                 }))
@@ -157,6 +170,26 @@ pub fn routes(config: &mut web::ServiceConfig) {
             "/v1/threads/{id}/messages",
             "GET",
             [web::get().to(threads::messages)],
+        ))
+        .service(
+            at("/v1/agents/{name}/runs", "POST", [web::post().to(runs::start)]).app_data(json_up_to(runs::BODY_BYTES)),
+        )
+        .service(at("/v1/sessions/{id}/events", "GET", [web::get().to(events::follow)]))
+        .app_data(web::Data::new(Transfers::default()))
+        .service(at(
+            "/v1/documents",
+            "GET, POST",
+            [web::get().to(documents::list), web::post().to(documents::upload)],
+        ))
+        .service(at(
+            "/v1/documents/{id}",
+            "GET, DELETE",
+            [web::get().to(documents::info), web::delete().to(documents::delete)],
+        ))
+        .service(at(
+            "/v1/documents/{id}/content",
+            "GET",
+            [web::get().to(documents::content)],
         ))
         .service(at("/v1/sessions/{id}/stop", "POST", [web::post().to(sessions::stop)]))
         .service(at("/v1/session", "GET", [web::get().to(upgrade::required)]))
@@ -220,12 +253,16 @@ mod tests {
     use super::*;
 
     const THREAD: &str = "/v1/threads/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+    const DOCUMENT: &str = "/v1/documents/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
     const MARKDOWN: &str = "/v1/markdown";
+    const RUNS: &str = "/v1/agents/mute/runs";
+    const EVENTS: &str = "/v1/sessions/4bf92f35-77b3-4da6-a3ce-929d0e0e4736/events";
     const STOP: &str = "/v1/sessions/4bf92f35-77b3-4da6-a3ce-929d0e0e4736/stop";
 
     #[actix_rt::test]
     async fn the_route_table_answers_as_it_says() {
-        let [long, longer] = [BODY_BYTES, markdown::BODY_BYTES].map(|bytes| "x".repeat(bytes + 1));
+        let [long, longer, longest] =
+            [BODY_BYTES, markdown::BODY_BYTES, runs::BODY_BYTES].map(|bytes| "x".repeat(bytes + 1));
         let (get, post) = (Method::GET, Method::POST);
         let cases = [
             (&get, "/healthz", None, "ada", 200),
@@ -242,10 +279,49 @@ mod tests {
             (&Method::PATCH, THREAD, Some(json!({"name": "other"})), "ada", 200),
             (&Method::PATCH, THREAD, Some(json!({"name": "other"})), STRANGER, 404),
             (&get, "/v1/threads/default/messages", None, "ada", 404),
+            (&get, "/v1/documents", None, "ada", 200),
+            (&get, "/v1/documents?limit=x", None, "ada", 400),
+            (&post, "/v1/documents?name=a.json", Some(json!({"a": 1})), "ada", 201),
+            (&post, "/v1/documents?name=a.json", None, "ada", 415),
+            (&post, "/v1/documents", Some(json!({})), "ada", 400),
+            (&post, "/v1/documents?name=a%0ab", Some(json!({})), "ada", 400),
+            (&get, DOCUMENT, None, "ada", 404),
+            (&get, &format!("{DOCUMENT}/content"), None, "ada", 404),
+            (&get, "/v1/documents/usage.csv", None, "ada", 404),
+            (&Method::DELETE, DOCUMENT, None, "ada", 404),
+            (&get, "/v1/documents", None, "", 401),
             (&get, "/v1/session", None, "ada", 426),
             (&get, "/ws", None, "ada", 426),
             (&post, STOP, None, "ada", 404),
             (&post, STOP, Some(json!({"run_id": "registry"})), "ada", 400),
+            // The journal of the doubles opens no session.
+            (&post, RUNS, Some(json!({"content": "hello"})), "ada", 503),
+            (&post, RUNS, Some(json!({"content": longest})), "ada", 413),
+            (&post, RUNS, Some(json!({"content": ""})), "ada", 400),
+            (
+                &post,
+                RUNS,
+                Some(json!({"content": "hello", "agent": "other"})),
+                "ada",
+                400,
+            ),
+            (&post, RUNS, Some(json!(["hello"])), "ada", 400),
+            (&post, RUNS, None, "ada", 400),
+            (&post, RUNS, Some(json!({"content": "hello"})), "", 401),
+            (
+                &post,
+                "/v1/agents/nobody/runs",
+                Some(json!({"content": "hello"})),
+                "ada",
+                404,
+            ),
+            (&get, RUNS, None, "ada", 405),
+            (&get, EVENTS, None, "ada", 404),
+            (&get, "/v1/sessions/registry/events", None, "ada", 404),
+            (&get, &format!("{EVENTS}?last_seq=x"), None, "ada", 400),
+            (&get, &format!("{EVENTS}?since=1"), None, "ada", 400),
+            (&get, EVENTS, None, "", 401),
+            (&post, EVENTS, None, "ada", 405),
             (&post, MARKDOWN, Some(json!({"texts": ["**b**"]})), "ada", 200),
             (&post, MARKDOWN, Some(json!({"texts": vec![""; 257]})), "ada", 400),
             (&post, MARKDOWN, Some(json!({"text": "**b**"})), "ada", 400),

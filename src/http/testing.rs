@@ -9,12 +9,12 @@ use actix::Actor as _;
 use actix_web::http::header::{self, HeaderMap};
 use async_trait::async_trait;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
-use sessile_actors::context::SessionContext;
+use sessile_actors::context::{Roles, SessionContext};
 use sessile_actors::ids::{RunId, Seq, SessionId, ThreadId, UserId};
-use sessile_actors::infra::credentials::{BadCredential, Credentials};
+use sessile_actors::infra::credentials::{BadCredential, Credentials, Renewed};
 use sessile_actors::infra::journal::{
-    Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, StoreError,
-    StoreReply, ThreadPage, ThreadStore,
+    Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, RunRecord,
+    StoreError, StoreReply, ThreadPage, ThreadStore,
 };
 use sessile_actors::infra::metrics::Metrics;
 use sessile_actors::infra::{
@@ -31,6 +31,7 @@ use tokio::net::TcpStream;
 
 use super::{Doorkeeper, Problem, State, Ticket, Visitor, listen, serve};
 use crate::config::{Config, Sources};
+use crate::store::MemoryDocuments;
 
 /// The only host that the doorkeeper lets in.
 pub(super) const HOST: &str = "sessile.test";
@@ -71,6 +72,7 @@ impl Doorkeeper for Believer {
             protocol: protocol.map(str::to_owned),
             set_cookie: (name == "guest").then(|| "guest=1; HttpOnly".to_owned()),
             origin: None,
+            roles: Roles::none(),
         })
     }
 
@@ -145,6 +147,10 @@ impl ThreadStore for Store {
         ready(Err(StoreError::NotFound)).boxed()
     }
 
+    fn run(&self, _: UserId, _: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>> {
+        ready(Err(StoreError::NotFound)).boxed()
+    }
+
     fn create(
         &self,
         user: UserId,
@@ -200,7 +206,7 @@ impl Credentials for Store {
         _: UserId,
         _: Option<String>,
         _: Option<String>,
-    ) -> BoxFuture<'static, Result<Option<SystemTime>, BadCredential>> {
+    ) -> BoxFuture<'static, Result<Renewed, BadCredential>> {
         ready(Err(BadCredential)).boxed()
     }
 }
@@ -234,6 +240,7 @@ pub(super) fn state() -> State {
         supervisor: RootSupervisor::new(Arc::clone(&infra), vec![shard], || ()).start(),
         infra,
         doorkeeper: Arc::new(Believer),
+        documents: Arc::new(MemoryDocuments::start()),
         sockets: super::socket::OpenSockets::default(),
     }
 }

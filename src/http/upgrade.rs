@@ -100,25 +100,7 @@ async fn admit(state: &State, request: &Request) -> Result<Welcome, Problem> {
     let query = request.uri().query().unwrap_or_default();
     let resume = resume(query)?;
     let visitor = state.doorkeeper.identify_socket(headers, query).await?;
-    let admit = Admit {
-        user: visitor.user.clone(),
-        resume: resume.map(|(session, _)| session),
-    };
-    let reservation = match timeout(ANSWER_TIMEOUT, state.supervisor.send(admit)).await {
-        Ok(Ok(Ok(reservation))) => reservation,
-        Ok(Ok(Err(Refusal::UserLimit))) => {
-            return Err(Problem::too_many(
-                "the user has as many sessions as are allowed; close one",
-                RETRY_AFTER,
-            ));
-        }
-        Ok(Ok(Err(Refusal::Overloaded { retry_after }))) => {
-            return Err(Problem::unavailable("the server has no room now", retry_after));
-        }
-        Ok(Err(_)) | Err(_) => {
-            return Err(Problem::unavailable("the server does not answer itself", RETRY_AFTER));
-        }
-    };
+    let reservation = reserve(state, &visitor, resume.map(|(session, _)| session)).await?;
     Ok(Welcome {
         key,
         visitor,
@@ -126,6 +108,29 @@ async fn admit(state: &State, request: &Request) -> Result<Welcome, Problem> {
         resume: resume.map(|(_, resume)| resume),
         is_legacy,
     })
+}
+
+/// Asks the supervisor for a place for this visitor: for a new session, or for one to go on with.
+pub(super) async fn reserve(
+    state: &State,
+    visitor: &Visitor,
+    resume: Option<SessionId>,
+) -> Result<Reservation, Problem> {
+    let admit = Admit {
+        user: visitor.user.clone(),
+        resume,
+    };
+    match timeout(ANSWER_TIMEOUT, state.supervisor.send(admit)).await {
+        Ok(Ok(Ok(reservation))) => Ok(reservation),
+        Ok(Ok(Err(Refusal::UserLimit))) => Err(Problem::too_many(
+            "the user has as many sessions as are allowed; close one",
+            RETRY_AFTER,
+        )),
+        Ok(Ok(Err(Refusal::Overloaded { retry_after }))) => {
+            Err(Problem::unavailable("the server has no room now", retry_after))
+        }
+        Ok(Err(_)) | Err(_) => Err(Problem::unavailable("the server does not answer itself", RETRY_AFTER)),
+    }
 }
 
 /// Reads what a resuming client knows. None where it begins a new session.
@@ -138,21 +143,25 @@ fn resume(query: &str) -> Result<Option<(SessionId, Resume)>, Problem> {
         }
         return Ok(None);
     };
-    let bad = |what: &str| Problem::bad_request(format!("{what} is malformed"));
-    let session = session.parse().map_err(|_| bad("session_id"))?;
+    let session = session.parse().map_err(|_| malformed("session_id"))?;
     let last_seq = query
         .last_seq
-        .ok_or_else(|| Problem::bad_request("a resume names last_seq, the last event that was taken"))?
-        .parse()
-        .map_err(|_| bad("last_seq"))?;
-    let epoch = query.epoch.map(|epoch| epoch.parse()).transpose();
-    Ok(Some((
-        session,
-        Resume {
-            last_seq: Seq(last_seq),
-            epoch: epoch.map_err(|_| bad("epoch"))?,
-        },
-    )))
+        .ok_or_else(|| Problem::bad_request("a resume names last_seq, the last event that was taken"))?;
+    Ok(Some((session, place(&last_seq, query.epoch.as_deref())?)))
+}
+
+/// Reads where a resuming client stands.
+pub(super) fn place(last_seq: &str, epoch: Option<&str>) -> Result<Resume, Problem> {
+    let last_seq = last_seq.parse().map_err(|_| malformed("last_seq"))?;
+    let epoch = epoch.map(str::parse).transpose();
+    Ok(Resume {
+        last_seq: Seq(last_seq),
+        epoch: epoch.map_err(|_| malformed("epoch"))?,
+    })
+}
+
+fn malformed(what: &str) -> Problem {
+    Problem::bad_request(format!("{what} is malformed"))
 }
 
 /// What the 101 says besides the handshake itself.
@@ -191,6 +200,7 @@ async fn hand_over(state: &State, arrival: Arrival, welcome: Welcome) {
         resume: welcome.resume,
         legacy: welcome.is_legacy,
         expires_at: welcome.visitor.expires_at,
+        roles: welcome.visitor.roles,
     };
     // Waits where the mailbox is full. An error means that the process ends: the socket is dropped with the message.
     if state.supervisor.send(attach).await.is_err() {

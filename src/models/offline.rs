@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use sessile_actors::infra::Model;
-use sessile_actors::infra::model::{ModelError, ModelPiece, ModelRequest, ModelStream};
+use sessile_actors::infra::model::{ModelError, ModelPiece, ModelRequest, ModelStream, ModelUsage};
 
 mod abilities;
 mod answer;
@@ -88,10 +88,12 @@ fn pieces(answer: Answer, input_tokens: u64) -> VecDeque<ModelPiece> {
             .map(|piece| ModelPiece::Text(piece.to_owned())),
     );
     pieces.extend(calls.into_iter().map(ModelPiece::Call));
-    pieces.push_back(ModelPiece::End {
+    let usage = ModelUsage {
         input_tokens,
         output_tokens,
-    });
+        cost_micros: 0,
+    };
+    pieces.push_back(ModelPiece::End { usage });
     pieces
 }
 
@@ -147,7 +149,7 @@ mod tests {
         let (first, rest) = pieces.split_first().unwrap();
         let (last, texts) = rest.split_last().unwrap();
         assert!(matches!(first, ModelPiece::Reasoning(_)));
-        assert!(matches!(last, ModelPiece::End { input_tokens: 1, output_tokens } if *output_tokens > 20));
+        assert!(matches!(last, ModelPiece::End { usage } if usage.input_tokens == 1 && usage.output_tokens > 20));
         assert!(texts.len() > 20);
         for piece in texts {
             assert!(

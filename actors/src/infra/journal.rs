@@ -66,6 +66,9 @@ pub trait ThreadStore: Send + Sync {
         bytes: usize,
     ) -> BoxFuture<'static, Result<Vec<HistoryMessage>, StoreError>>;
 
+    /// A run of the user, whichever of their sessions has it.
+    fn run(&self, user: UserId, run: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>>;
+
     /// Makes a thread.
     fn create(
         &self,
@@ -208,6 +211,15 @@ pub enum StoreCommand {
     /// Answer a repeat as it was answered, and take nothing: `NotFound` where the id is new. For a message that is refused
     /// without it: sending again must be safe also where a new message would be refused.
     Repeat(Idempotency),
+    /// Take a frame about a run at work (`steer`, `tool_decision`): record its id, so that a repeat is known.
+    Take {
+        /// The frame that asks.
+        idempotency: Idempotency,
+        /// The run.
+        run_id: RunId,
+        /// Its thread.
+        thread_id: ThreadId,
+    },
     /// Start a queued run: grants it the thread, or answers `ThreadBusy`, `RunLimit` or `NotFound`.
     Promote {
         /// The run.
@@ -375,6 +387,15 @@ pub struct StoredEvent {
     pub body: Bytes,
 }
 
+/// A run, as it is found by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRecord {
+    /// The session that has it: only there do its events arrive.
+    pub session_id: SessionId,
+    /// Its last event, as it was sent; none while it goes on.
+    pub end: Option<Bytes>,
+}
+
 /// A page of threads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThreadPage {
@@ -398,8 +419,8 @@ pub struct HistoryPage {
 /// Why a thread can't be read or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// No such thread of this user.
-    #[error("no such thread of this user")]
+    /// No such thread, or run, of this user.
+    #[error("no such thread or run of this user")]
     NotFound,
     /// A run is still active in it.
     #[error("a run is active in the thread")]

@@ -12,10 +12,10 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::context::SessionContext;
-use crate::ids::{DocumentId, Seq, SessionId, ThreadId, UserId};
+use crate::ids::{DocumentId, RunId, Seq, SessionId, ThreadId, UserId};
 use crate::infra::journal::{
-    Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, StoreError,
-    StoreReply, ThreadPage, ThreadStore,
+    Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, RunRecord,
+    StoreError, StoreReply, ThreadPage, ThreadStore,
 };
 use crate::protocol::client::Page;
 use crate::protocol::server::{History, HistoryMessage, ThreadSummary};
@@ -167,6 +167,10 @@ impl ThreadStore for MemoryJournal {
         bytes: usize,
     ) -> BoxFuture<'static, Result<Vec<HistoryMessage>, StoreError>> {
         answer(self.ask(move |state| state.transcript(&user, thread, messages, bytes))).boxed()
+    }
+
+    fn run(&self, user: UserId, run: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>> {
+        answer(self.ask(move |state| state.run(&user, run))).boxed()
     }
 
     fn create(

@@ -19,6 +19,12 @@ pub trait Socket: Send {
     /// # Errors
     /// What the operating system said.
     fn open(self: Box<Self>, uplink: Uplink, window: Window) -> io::Result<Box<dyn Sink>>;
+
+    /// Whether its client wants only what comes from now on, whatever it has taken: a request that brings one message to a
+    /// session has no use for what was said there before.
+    fn begins_at_head(&self) -> bool {
+        false
+    }
 }
 
 /// Where a sink reports to. It sends `FrameArrived`, `SinkReady` and `SinkClosed`, each with this `gen`.

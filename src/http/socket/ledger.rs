@@ -9,7 +9,7 @@ use sessile_actors::session::sink::{PushError, Window};
 
 /// A frame among the unsent bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Queued {
+pub(in crate::http) struct Queued {
     /// Header and payload, in bytes.
     encoded: usize,
     /// The payload's bytes where the session pushed it; none for the sink's own frames.
@@ -18,7 +18,7 @@ pub(super) struct Queued {
 
 impl Queued {
     /// A frame of the session.
-    pub(super) fn pushed(payload: usize) -> Self {
+    pub(in crate::http) fn pushed(payload: usize) -> Self {
         Self {
             encoded: encoded_len(payload),
             pushed: Some(payload),
@@ -26,7 +26,7 @@ impl Queued {
     }
 
     /// A frame of the sink's own.
-    pub(super) fn own(payload: usize) -> Self {
+    pub(in crate::http) fn own(payload: usize) -> Self {
         Self {
             encoded: encoded_len(payload),
             pushed: None,
@@ -36,16 +36,16 @@ impl Queued {
 
 /// How many frames a write has finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Finished {
+pub(in crate::http) struct Finished {
     /// Frames of the session.
-    pub(super) pushed: usize,
+    pub(in crate::http) pushed: usize,
     /// The sink's own.
-    pub(super) own: usize,
+    pub(in crate::http) own: usize,
 }
 
 /// What is on its way to one client.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(in crate::http) struct Ledger {
     window: Window,
     /// Pushed and not finished, encoded or not.
     frames: usize,
@@ -64,7 +64,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Begins with the whole window free.
-    pub(super) fn new(window: Window) -> Self {
+    pub(in crate::http) fn new(window: Window) -> Self {
         Self {
             window,
             frames: 0,
@@ -79,7 +79,7 @@ impl Ledger {
 
     /// Frames and bytes that may be pushed. Beyond that an empty sink takes one frame of any size: an answer larger than the
     /// window could never be sent otherwise.
-    pub(super) fn room(&mut self) -> (usize, usize) {
+    pub(in crate::http) fn room(&mut self) -> (usize, usize) {
         if self.is_closed {
             return (0, 0);
         }
@@ -88,7 +88,7 @@ impl Ledger {
     }
 
     /// Takes the room for one turn of frames with these payloads.
-    pub(super) fn take(&mut self, frames: usize, bytes: usize) -> Result<(), PushError> {
+    pub(in crate::http) fn take(&mut self, frames: usize, bytes: usize) -> Result<(), PushError> {
         if self.is_closed {
             return Err(PushError::Closed);
         }
@@ -104,7 +104,7 @@ impl Ledger {
     }
 
     /// Notes a frame that was handed to the encoder. Call it in the encoder's order.
-    pub(super) fn queued(&mut self, frame: Queued) {
+    pub(in crate::http) fn queued(&mut self, frame: Queued) {
         self.queue.push_back(frame);
     }
 
@@ -133,8 +133,15 @@ impl Ledger {
         finished
     }
 
+    /// Notes that the first `frames` of what was unsent are taken, whole.
+    pub(in crate::http) fn finished(&mut self, frames: u64) -> Finished {
+        let count = usize::try_from(frames).unwrap_or(usize::MAX);
+        let bytes: usize = self.queue.iter().take(count).map(|frame| frame.encoded).sum();
+        self.wrote(bytes)
+    }
+
     /// Whether the session is to be told of room; true once for each time that it ran low or had to wait.
-    pub(super) fn take_ready(&mut self) -> bool {
+    pub(in crate::http) fn take_ready(&mut self) -> bool {
         let is_ready = (self.is_low && self.has_half()) || (self.is_asked && self.frames == 0);
         if is_ready {
             self.is_low = false;
@@ -152,12 +159,12 @@ impl Ledger {
     }
 
     /// Whether nothing is under way.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(in crate::http) fn is_idle(&self) -> bool {
         self.frames == 0 && self.queue.is_empty()
     }
 
     /// Takes nothing more.
-    pub(super) fn close(&mut self) {
+    pub(in crate::http) fn close(&mut self) {
         self.is_closed = true;
     }
 
@@ -193,6 +200,17 @@ mod tests {
         bytes: 1000,
         inbound: 1,
     };
+
+    #[test]
+    fn frames_that_are_taken_whole_give_their_room_back_in_order() {
+        let mut ledger = pushed(&[100, 200]);
+        ledger.queued(Queued::own(0));
+        assert_eq!(ledger.finished(1), Finished { pushed: 1, own: 0 });
+        assert_eq!(ledger.room(), (3, 800));
+        // More than there are is all of them.
+        assert_eq!(ledger.finished(5), Finished { pushed: 1, own: 1 });
+        assert!(ledger.is_idle());
+    }
 
     #[test]
     fn room_comes_back_when_a_frame_is_finished_and_not_before() {

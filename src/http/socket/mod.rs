@@ -10,7 +10,7 @@
 
 #[cfg(test)]
 mod fake_wire;
-mod ledger;
+pub(in crate::http) mod ledger;
 mod peer;
 mod pump;
 mod reader;
@@ -30,6 +30,7 @@ use sessile_actors::protocol::CloseCode;
 use sessile_actors::session::sink::{OutFrame, PushError, Sink, SinkEnd, Socket, Uplink, Window};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::ledger::Queued;
 pub use self::peer::{DataMessage, Delivery, Frame, Peer, deliver};
@@ -84,6 +85,11 @@ pub struct TcpSocket {
 pub struct OpenSockets(TaskTracker);
 
 impl OpenSockets {
+    /// Counts one more until the token is dropped.
+    pub(super) fn token(&self) -> TaskTrackerToken {
+        self.0.token()
+    }
+
     /// Waits until no socket is open and none will be.
     pub async fn all_closed(&self) {
         self.0.close();

@@ -6,10 +6,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use sessile_actors::context::SessionContext;
-use sessile_actors::ids::{Seq, SessionId, ThreadId, UserId};
+use sessile_actors::ids::{RunId, Seq, SessionId, ThreadId, UserId};
 use sessile_actors::infra::journal::{
-    Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, StoreError,
-    StoreReply, ThreadPage, ThreadStore,
+    Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, RunRecord,
+    StoreError, StoreReply, ThreadPage, ThreadStore,
 };
 use sessile_actors::protocol::client::Page;
 use sessile_actors::protocol::server::{History, HistoryMessage, ThreadSummary};
@@ -74,6 +74,17 @@ impl ThreadStore for SqliteStore {
         let transcript =
             self.read(move |db| async move { read::transcript(db, &user, thread, messages, bytes).await }.boxed());
         async move { transcript.await.map_err(StoreError::Unavailable)? }.boxed()
+    }
+
+    fn run(&self, user: UserId, run: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>> {
+        let found = self.read(move |db| async move { read::run(db, &user, run).await }.boxed());
+        async move {
+            found
+                .await
+                .map_err(StoreError::Unavailable)?
+                .ok_or(StoreError::NotFound)
+        }
+        .boxed()
     }
 
     fn create(

@@ -5,12 +5,14 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use sessile_actors::context::SessionContext;
-use sessile_actors::ids::{Seq, SessionId, ThreadId, UserId};
+use sessile_actors::ids::{RunId, Seq, SessionId, ThreadId, UserId};
 use sessile_actors::infra::journal::{
-    EventPage, HistoryPage, JournalError, ReadLimit, StoreError, StoredEvent, ThreadPage,
+    EventPage, HistoryPage, JournalError, ReadLimit, RunRecord, StoreError, StoredEvent, ThreadPage,
 };
 use sessile_actors::protocol::client::Page;
-use sessile_actors::protocol::server::{ActiveRun, History, HistoryMessage, QueuedMessage, is_terminal_kind};
+use sessile_actors::protocol::server::{
+    ActiveRun, History, HistoryMessage, PendingApproval, QueuedMessage, is_terminal_kind,
+};
 
 use super::{rows, sessions, threads};
 use crate::store::{Note, holds_all};
@@ -35,6 +37,13 @@ const MESSAGES: &str = "SELECT n, id, run_id, role, content, status, created FRO
     WHERE user_id = ? AND thread_id = ? AND n < ? \
         AND NOT EXISTS (SELECT 1 FROM run r WHERE r.id = m.run_id AND r.user_id = m.user_id AND r.state = 'queued') \
     ORDER BY n DESC LIMIT ?";
+
+/// A run with its end. Its own events come after `first_seq`.
+const RUN: &str = "SELECT r.session_id, (SELECT e.body FROM event e \
+        WHERE e.session_id = r.session_id AND e.seq > r.first_seq AND e.run_id = r.id \
+            AND e.kind IN ('agent_completed', 'agent_error', 'agent_stopped', 'agent_death') \
+        ORDER BY e.seq LIMIT 1) AS body \
+    FROM run r WHERE r.user_id = ? AND r.id = ?";
 
 const ACTIVE_RUNS: &str = "SELECT id, user_id, session_id, agent, state, first_seq FROM run \
     WHERE user_id = ? AND thread_id = ? AND state IN ('running', 'waiting', 'cancelling') ORDER BY n";
@@ -122,14 +131,32 @@ pub(super) async fn history(
         return Ok(Err(StoreError::NotFound));
     }
     let (messages, next_before) = newest(db, user, thread, page).await?;
+    let (active_runs, pending_approvals) = active_runs(db, user, thread).await?;
     Ok(Ok(History {
         thread_id: thread,
         messages,
         next_before,
         as_of_seq,
-        active_runs: active_runs(db, user, thread).await?,
+        active_runs,
         queued: queued(db, user, thread).await?,
-        pending_approvals: Vec::new(),
+        pending_approvals,
+    }))
+}
+
+/// A run of the user, wherever it is.
+pub(super) async fn run(
+    db: &mut SqliteConnection,
+    user: &UserId,
+    run: RunId,
+) -> Result<Option<RunRecord>, sqlx::Error> {
+    let row = sqlx::query(RUN).bind(user.as_str()).bind(run.as_uuid());
+    let Some(row) = row.fetch_optional(db).await? else {
+        return Ok(None);
+    };
+    let body: Option<String> = row.try_get("body")?;
+    Ok(Some(RunRecord {
+        session_id: rows::id(&row, "session_id")?,
+        end: body.map(Into::into),
     }))
 }
 
@@ -218,21 +245,23 @@ async fn newest(
     Ok((messages, None))
 }
 
+/// The thread's runs at work, and their calls that wait for a person.
 async fn active_runs(
     db: &mut SqliteConnection,
     user: &UserId,
     thread: ThreadId,
-) -> Result<Vec<ActiveRun>, sqlx::Error> {
+) -> Result<(Vec<ActiveRun>, Vec<PendingApproval>), sqlx::Error> {
     let found = sqlx::query(ACTIVE_RUNS)
         .bind(user.as_str())
         .bind(thread.as_uuid())
         .fetch_all(&mut *db)
         .await?;
-    let mut runs = Vec::with_capacity(found.len());
+    let (mut runs, mut pending_approvals) = (Vec::with_capacity(found.len()), Vec::new());
     for row in &found {
         let run_id = rows::id(row, "id")?;
         let holder = sessions::session_of(row, "session_id")?;
-        let replay = sessions::replay(db, &holder, run_id, rows::seq(row, "first_seq")?).await?;
+        let mut replay = sessions::replay(db, &holder, run_id, rows::seq(row, "first_seq")?).await?;
+        pending_approvals.extend(replay.take_pending_approvals());
         let (open_calls, said) = replay.finish();
         let (message_ref, text_so_far) = said.map_or((None, String::new()), |(message, text)| (Some(message), text));
         runs.push(ActiveRun {
@@ -245,7 +274,7 @@ async fn active_runs(
             open_calls,
         });
     }
-    Ok(runs)
+    Ok((runs, pending_approvals))
 }
 
 async fn queued(db: &mut SqliteConnection, user: &UserId, thread: ThreadId) -> Result<Vec<QueuedMessage>, sqlx::Error> {

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use sessile_actors::ids::{SessionId, ThreadId, UserId};
-use sessile_actors::infra::journal::{HistoryPage, StoreError, ThreadPage};
+use sessile_actors::ids::{RunId, SessionId, ThreadId, UserId};
+use sessile_actors::infra::journal::{HistoryPage, RunRecord, StoreError, ThreadPage};
 use sessile_actors::infra::{Tool, ToolContext, ToolError, ToolSpec};
 use sessile_actors::protocol::client::Page;
 use sessile_actors::protocol::server::{History, HistoryMessage, ThreadSummary};
@@ -148,6 +148,10 @@ impl ThreadStore for StuckThreads {
         _: usize,
         _: usize,
     ) -> BoxFuture<'static, Result<Vec<HistoryMessage>, StoreError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn run(&self, _: UserId, _: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>> {
         Box::pin(std::future::pending())
     }
 

@@ -4,15 +4,18 @@
 //! which plays a script: what holds here holds for a client.
 
 mod client;
+mod event_source;
 mod http;
 mod process;
 
 mod backpressure;
 mod commands;
 mod conversation;
+mod documents;
 mod drain;
 mod floods;
 mod handover;
+mod http_runs;
 mod idempotency;
 mod identity;
 mod limits;

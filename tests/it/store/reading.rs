@@ -1,11 +1,11 @@
 //! Reading: snapshots and pages.
 
-use sessile_actors::ids::{CallId, MessageId, Seq, ThreadId};
-use sessile_actors::infra::journal::{HistoryPage, StoreError};
+use sessile_actors::ids::{CallId, MessageId, Seq, ThreadId, UserId};
+use sessile_actors::infra::journal::{HistoryPage, RunRecord, StoreError};
 use sessile_actors::protocol::client::Page;
-use sessile_actors::protocol::server::{ActiveRun, OpenCall, RunState};
+use sessile_actors::protocol::server::{ActiveRun, Event, OpenCall, RunState, StoppedBy};
 
-use super::kit::{World, at, calls, page, returns, says};
+use super::kit::{World, at, calls, ended, page, returns, says};
 
 super::over_both_backends! {
     a_page_loaded_in_mid_answer_shows_it_whole
@@ -14,6 +14,7 @@ super::over_both_backends! {
     history_is_paged_from_the_newest
     history_is_bounded_by_bytes
     a_transcript_is_the_newest_oldest_first
+    a_run_is_found_by_its_user_with_its_session_and_its_end
     threads_are_listed_by_last_use_in_pages
 }
 
@@ -127,6 +128,35 @@ async fn a_transcript_is_the_newest_oldest_first(world: World) {
     let transcript = world.threads.transcript(user, ada.thread, 3, 1_000).await.unwrap();
     let words: Vec<_> = transcript.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(words, ["after one", "two", "after two"]);
+}
+
+async fn a_run_is_found_by_its_user_with_its_session_and_its_end(world: World) {
+    let mut ada = world.session("ada").await;
+    let eve = world.session("eve").await;
+    let run = ada.start("hello").await;
+    let look = |user: &UserId| world.threads.run(user.clone(), run.run_id);
+    let going = RunRecord {
+        session_id: ada.context.session(),
+        end: None,
+    };
+    assert_eq!(look(ada.context.user()).await, Ok(going));
+    let ending = [
+        says(MessageId::mint(), 0, "answer"),
+        Event::AgentStopped {
+            stopped_by: StoppedBy::User,
+            reason: "enough".to_owned(),
+            partial: None,
+            discarded_message_ids: Vec::new(),
+        },
+    ];
+    ada.tell(&run, &ending, Some(ended(RunState::Stopped, "answer"))).await;
+    let over = RunRecord {
+        session_id: ada.context.session(),
+        end: ada.read(0, 9, 9_999).await.events.pop().map(|event| event.body),
+    };
+    assert!(over.end.is_some());
+    assert_eq!(look(ada.context.user()).await, Ok(over));
+    assert_eq!(look(eve.context.user()).await, Err(StoreError::NotFound));
 }
 
 async fn threads_are_listed_by_last_use_in_pages(world: World) {

@@ -2,11 +2,15 @@
 
 use crate::context::SessionContext;
 use crate::ids::{MessageId, RunId, Seq, SessionId, ThreadId, UserId};
-use crate::infra::journal::{EventPage, HistoryPage, JournalError, ReadLimit, StoreError, StoredEvent, ThreadPage};
+use crate::infra::journal::{
+    EventPage, HistoryPage, JournalError, ReadLimit, RunRecord, StoreError, StoredEvent, ThreadPage,
+};
 use crate::protocol::client::Page;
-use crate::protocol::server::{ActiveRun, History, HistoryMessage, QueuedMessage, RunState, is_terminal_kind, rfc3339};
+use crate::protocol::server::{
+    ActiveRun, History, HistoryMessage, PendingApproval, QueuedMessage, RunState, is_terminal_kind, rfc3339,
+};
 
-use super::state::{MessageRow, RunRow, SessionRow, State};
+use super::state::{EventRow, MessageRow, RunRow, SessionRow, State};
 
 /// Entries of a page of threads where the caller names none, and at most.
 const PAGE: usize = 50;
@@ -70,15 +74,18 @@ impl State {
         }
         let (messages, next_before) = self.newest(user, thread, page);
         let here = || self.runs_of(user).iter().filter(|run| run.thread == thread);
+        let (mut active_runs, mut pending_approvals) = (Vec::new(), Vec::new());
+        for run in here().filter(|run| run.state.is_active()) {
+            let (at_work, waiting) = self.at_work(run);
+            active_runs.push(at_work);
+            pending_approvals.extend(waiting);
+        }
         Ok(History {
             thread_id: thread,
             messages,
             next_before,
             as_of_seq: reader.map(SessionRow::last_seq).unwrap_or_default(),
-            active_runs: here()
-                .filter(|run| run.state.is_active())
-                .map(|run| self.at_work(run))
-                .collect(),
+            active_runs,
             queued: here()
                 .filter(|run| run.state == RunState::Queued)
                 .map(|run| QueuedMessage {
@@ -87,7 +94,7 @@ impl State {
                     content: run.content.clone(),
                 })
                 .collect(),
-            pending_approvals: Vec::new(),
+            pending_approvals,
         })
     }
 
@@ -109,6 +116,24 @@ impl State {
         let (mut messages, _) = self.newest(user, thread, page);
         messages.reverse();
         Ok(messages)
+    }
+
+    pub(super) fn run(&self, user: &UserId, run: RunId) -> Result<RunRecord, StoreError> {
+        if let Some(going) = self.runs_of(user).iter().find(|row| row.id == run) {
+            return Ok(RunRecord {
+                session_id: going.session,
+                end: None,
+            });
+        }
+        // An ended run has no row: its events have all that there is to tell.
+        let ends = |event: &&EventRow| event.run == run && is_terminal_kind(event.kind);
+        let mut sessions = self.sessions.iter().filter(|(_, session)| session.user == *user);
+        let found = sessions.find_map(|(id, session)| Some((id, session.events.iter().rfind(ends)?)));
+        let (session_id, end) = found.ok_or(StoreError::NotFound)?;
+        Ok(RunRecord {
+            session_id: *session_id,
+            end: Some(end.body.clone()),
+        })
     }
 
     /// What was said, newest first; what still waits in the queue has not been said yet. And where the next page begins.
@@ -134,12 +159,15 @@ impl State {
         (messages, None)
     }
 
-    fn at_work(&self, run: &RunRow) -> ActiveRun {
+    /// The run, and its calls that wait for a person.
+    fn at_work(&self, run: &RunRow) -> (ActiveRun, Vec<PendingApproval>) {
         let replay = self.sessions.get(&run.session).map(|session| run.replay(session));
-        let (open_calls, said) = replay.unwrap_or_default().finish();
+        let mut replay = replay.unwrap_or_default();
+        let pending_approvals = replay.take_pending_approvals();
+        let (open_calls, said) = replay.finish();
         let (message_ref, text_so_far): (Option<MessageId>, _) =
             said.map_or_else(Default::default, |(message, text)| (Some(message), text));
-        ActiveRun {
+        let at_work = ActiveRun {
             run_id: run.id,
             session_id: run.session,
             agent_name: run.agent.clone(),
@@ -147,7 +175,8 @@ impl State {
             message_ref,
             text_so_far,
             open_calls,
-        }
+        };
+        (at_work, pending_approvals)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every event, as it is journalled and sent.
 
 use super::*;
-use crate::protocol::server::{DeathCause, ErrorContext, StoppedBy, ToolStatus, Usage};
+use crate::protocol::server::{ApprovalDecision, DeathCause, ErrorContext, StoppedBy, ToolStatus, Usage};
 
 fn sent(event: &Event) -> Value {
     let envelope = EventEnvelope {
@@ -163,6 +163,21 @@ fn tool_events() -> Vec<(&'static str, Event, Value)> {
                 "expires_at": "2026-11-20T10:00:00Z"
             }),
         ),
+        decided(
+            ApprovalDecision::Approve,
+            None,
+            json!({"call_id": CALL, "decision": "approve"}),
+        ),
+        decided(
+            ApprovalDecision::Deny,
+            Some("too dear"),
+            json!({"call_id": CALL, "decision": "deny", "note": "too dear"}),
+        ),
+        decided(
+            ApprovalDecision::Expired,
+            None,
+            json!({"call_id": CALL, "decision": "expired"}),
+        ),
         ("tool_completed", completed(ToolStatus::Ok, true), truncated),
         ("tool_completed", completed(ToolStatus::Ok, false), payload("ok")),
         ("tool_completed", completed(ToolStatus::Error, false), payload("error")),
@@ -247,12 +262,13 @@ fn ends() -> Vec<(&'static str, Event, Value)> {
                     output_tokens: 2,
                     model_calls: 3,
                     tool_calls: 4,
+                    cost_micros: 5,
                 },
             },
             json!({
                 "status": "completed", "result": "42", "message_ref": MESSAGE, "result_sha256": "73",
                 "execution_time_ms": 5,
-                "usage": {"input_tokens": 1, "output_tokens": 2, "model_calls": 3, "tool_calls": 4}
+                "usage": {"input_tokens": 1, "output_tokens": 2, "model_calls": 3, "tool_calls": 4, "cost_micros": 5}
             }),
         ),
         (
@@ -315,6 +331,15 @@ fn ends() -> Vec<(&'static str, Event, Value)> {
     ends
 }
 
+fn decided(decision: ApprovalDecision, note: Option<&str>, payload: Value) -> (&'static str, Event, Value) {
+    let event = Event::ToolApprovalDecided {
+        call_id: call(),
+        decision,
+        note: note.map(str::to_owned),
+    };
+    ("tool_approval_decided", event, payload)
+}
+
 /// Names every event: a new one stops this from compiling, and then belongs in [`all`].
 fn number(event: &Event) -> usize {
     match event {
@@ -337,6 +362,7 @@ fn number(event: &Event) -> usize {
         Event::AgentError { .. } => 16,
         Event::AgentStopped { .. } => 17,
         Event::AgentDeath { .. } => 18,
+        Event::ToolApprovalDecided { .. } => 19,
     }
 }
 
@@ -353,7 +379,7 @@ fn every_event_is_sent_as_the_protocol_says() {
     }
     seen.sort_unstable();
     seen.dedup();
-    assert_eq!(seen, (0..19).collect::<Vec<_>>(), "each event stands in the table");
+    assert_eq!(seen, (0..20).collect::<Vec<_>>(), "each event stands in the table");
 }
 
 #[test]
@@ -388,4 +414,16 @@ fn an_envelope_has_its_fields_in_an_order_that_people_can_read() {
         r#"{{"type":"agent_thinking","seq":1,"session_id":"{SESSION}","thread_id":"{THREAD}","run_id":"{RUN}","agent_name":"echo","timestamp":"2026-11-20T10:00:00.007Z","payload":{{"reasoning":"hm","step_number":1}}}}"#
     );
     assert_eq!(envelope.to_text(), expected);
+}
+
+#[test]
+fn a_cost_that_nobody_knows_is_left_out() {
+    let usage = Usage {
+        input_tokens: 1,
+        ..Usage::default()
+    };
+    assert_eq!(
+        serde_json::to_value(usage).unwrap(),
+        json!({"input_tokens": 1, "output_tokens": 0, "model_calls": 0, "tool_calls": 0})
+    );
 }
