@@ -86,6 +86,8 @@ pub struct Config {
     pub agents: Agents,
     /// The language models.
     pub models: Models,
+    /// What models cost and can do.
+    pub supply: Supply,
     /// What is logged, and how.
     pub log: Log,
     /// The runtime's bounds.
@@ -221,6 +223,15 @@ pub struct Agents {
     /// The models of agents that don't ask the default one: the first, and what is asked where it is unavailable.
     #[serde(default)]
     pub models: BTreeMap<String, Vec<String>>,
+}
+
+/// What models cost and can do.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supply {
+    /// A file with the catalogue; none: the one that is built in.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub file: Option<PathBuf>,
 }
 
 /// What is logged, and how.

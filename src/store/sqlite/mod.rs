@@ -37,6 +37,7 @@ mod ports;
 mod read;
 mod rows;
 mod sessions;
+mod supply;
 mod threads;
 mod writer;
 
