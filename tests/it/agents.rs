@@ -144,16 +144,14 @@ async fn data_that_is_not_enough_is_not_reckoned_with() {
     }
 }
 
-/// What an agent does where the tool that analyses does not.
-async fn with_broken_analysis(tool: Option<FakeTool>, status: &str, why: &str) {
+/// What each agent does where the tool that analyses is this one.
+async fn with_broken_analysis(tool: FakeTool, status: &str, why: &str) {
     let world = || {
-        let builder = agents_alone()
+        agents_alone()
+            .tool(tool.clone())
             .tool(FakeTool::new("cost_calculator").returns(savings()))
-            .tool(catalogue());
-        match &tool {
-            Some(tool) => builder.tool(tool.clone()).start(),
-            None => builder.start(),
-        }
+            .tool(catalogue())
+            .start()
     };
     let sentence = format!("The tool usage_analysis gave no result: {why}.");
     for agent in ["data", "optimization", "actions"] {
@@ -166,7 +164,7 @@ async fn with_broken_analysis(tool: Option<FakeTool>, status: &str, why: &str) {
     }
     for agent in ["triage", "data_helper", "reporting"] {
         let ended = asked(world(), agent, WITH_DATA).await;
-        let shown = sentence.replace('<', "&lt;").replace('>', "&gt;");
+        let shown = sentence.replace('<', "&lt;").replace('>', "&gt;").replace('`', "\\`");
         assert!(ended.answer().contains(&shown), "{agent}: {}", ended.answer());
     }
 }
@@ -175,27 +173,29 @@ async fn with_broken_analysis(tool: Option<FakeTool>, status: &str, why: &str) {
 async fn a_tool_that_fails_is_told_by_its_own_reason() {
     tokio::time::pause();
     let tool = FakeTool::new("usage_analysis").fails("there is no <such> document");
-    with_broken_analysis(Some(tool), "error", "there is no <such> document").await;
+    with_broken_analysis(tool, "error", "there is no <such> document").await;
 }
 
 #[actix::test]
 async fn a_tool_that_hangs_is_told_and_may_be_tried_again() {
     tokio::time::pause();
     let tool = FakeTool::new("usage_analysis").hangs();
-    with_broken_analysis(Some(tool), "timeout", "it took too long").await;
+    with_broken_analysis(tool, "timeout", "it took too long").await;
 }
 
 #[actix::test]
 async fn a_tool_that_is_denied_is_told() {
     tokio::time::pause();
-    with_broken_analysis(None, "denied", "it was denied").await;
+    let tool = FakeTool::new("usage_analysis").role("analyst");
+    let why = "it was denied: the tool needs the role `analyst`, which this user does not have";
+    with_broken_analysis(tool, "denied", why).await;
 }
 
 #[actix::test]
 async fn a_result_of_another_shape_is_as_good_as_none() {
     tokio::time::pause();
     let tool = FakeTool::new("usage_analysis").returns(json!({"rows": "many"}));
-    with_broken_analysis(Some(tool), "ok", "its result has not the shape that it promises").await;
+    with_broken_analysis(tool, "ok", "its result has not the shape that it promises").await;
 }
 
 #[actix::test]
