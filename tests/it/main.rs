@@ -6,6 +6,7 @@
 )]
 
 mod agents;
+mod approvals;
 mod architecture;
 mod browser;
 mod chat;
@@ -17,8 +18,10 @@ mod interleavings;
 mod isolation;
 mod lifecycle;
 mod models;
+mod permissions;
 mod readme;
 mod resume;
 mod server;
+mod steering;
 mod store;
 mod threads;

@@ -50,3 +50,16 @@ async fn an_address_that_is_taken_is_refused_with_what_to_do() {
     let said = House::new().listen(&address).refusal();
     assert!(said.contains(&address) && said.contains("--listen"), "{said}");
 }
+
+#[cfg(not(feature = "llm"))]
+#[tokio::test]
+async fn a_build_without_models_over_the_network_says_so_where_one_is_named() {
+    let house = House::new()
+        .env("SESSILE__MODELS__NAMED__FAST__PROVIDER", "openai")
+        .env("SESSILE__MODELS__NAMED__FAST__MODEL", "m-1");
+    let refused = house.refusal();
+    assert!(
+        refused.contains("`fast`") && refused.contains("the feature `llm`"),
+        "{refused}"
+    );
+}

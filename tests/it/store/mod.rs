@@ -4,6 +4,7 @@ mod documents;
 mod kit;
 mod log;
 mod notes;
+mod people;
 mod reading;
 mod runs;
 mod sqlite;

@@ -176,11 +176,10 @@ impl Engine {
             let people = &run.people;
             people.are_awaited() || people.went_on.is_some_and(|at| now.mono - at < grace)
         };
-        let (kept, left): (Vec<ThreadId>, Vec<ThreadId>) =
-            self.lanes.iter().map(|(thread, _)| *thread).partition(|id| {
-                let active = self.lanes.get(id).and_then(|lane| lane.active);
-                active.and_then(|run| self.runs.get(&run)).is_some_and(stays)
-            });
+        let (kept, left): (Vec<ThreadId>, Vec<ThreadId>) = self.lanes.keys().copied().partition(|id| {
+            let active = self.lanes.get(id).and_then(|lane| lane.active);
+            active.and_then(|run| self.runs.get(&run)).is_some_and(stays)
+        });
         let stop = Stop::abandoned();
         if kept.is_empty() {
             self.stop_matching(None, None, &stop, now, fx);
