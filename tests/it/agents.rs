@@ -8,6 +8,7 @@ use sessile_actors::testing::FakeTool;
 mod doubles;
 mod lies;
 mod outputs;
+mod with_tools;
 
 use doubles::{WITH_DATA, agents_alone, agents_with_tools, analysis, ask, asked, catalogue, savings};
 
