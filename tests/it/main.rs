@@ -5,6 +5,7 @@
     reason = "in a test a panic is the answer, and its line says which"
 )]
 
+mod agents;
 mod approvals;
 mod architecture;
 mod browser;
