@@ -13,6 +13,7 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod tools;
+pub mod workflows;
 
 /// The code in the README compiles as it stands there.
 #[cfg(doctest)]

@@ -1,0 +1,1 @@
+//! Follows the course of a workflow: performs its effects, a child run a try.
