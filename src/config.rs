@@ -209,6 +209,9 @@ pub struct Agents {
     pub default: String,
     /// Model calls of one run.
     pub step_limit: u32,
+    /// A file with the workflows that agents follow; none: those that are built in.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub workflows_file: Option<PathBuf>,
 }
 
 /// The language models.

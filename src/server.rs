@@ -31,6 +31,7 @@ use crate::http::{self, State};
 use crate::models::offline;
 use crate::paint::Paint;
 use crate::store::{MemoryNotes, NoteStore, SqliteStore};
+use crate::workflows::{WorkflowError, Workflows};
 use crate::{agents, models, tools};
 
 /// Threads of the io runtime: it waits more than it works.
@@ -119,7 +120,7 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
 
 fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
     Ok(Infra {
-        agents: agents(config)?,
+        agents: agents(config).map_err(|mut faults| faults.remove(0))?,
         tools: tools(Arc::clone(&stores.notes))?,
         models: models(config)?,
         journal: Arc::clone(&stores.journal),
@@ -143,16 +144,24 @@ pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
     if config.auth.mode == AuthMode::Jwt {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
-    faults.extend(agents(config).err());
+    faults.extend(agents(config).err().unwrap_or_default());
     faults.extend(tools(notes).err());
     faults.extend(models(config).err());
     Ok(faults)
 }
 
-fn agents(config: &Config) -> anyhow::Result<AgentClassRegistry> {
-    agents::all(config.agents.step_limit)
+/// The agents, or everything that is wrong with them and with the workflows that they follow: at least one fault.
+fn agents(config: &Config) -> Result<AgentClassRegistry, Vec<anyhow::Error>> {
+    let all = |faults: Vec<WorkflowError>| faults.into_iter().map(anyhow::Error::from).collect::<Vec<_>>();
+    let workflows = Arc::new(Workflows::load(config.agents.workflows_file.as_deref()).map_err(all)?);
+    let agents = agents::all(config.agents.step_limit, Arc::clone(&workflows))
         .freeze(&config.agents.default)
         .context("the agents can't be registered; see agents.default")
+        .map_err(|fault| vec![fault])?;
+    match workflows.agent_faults(&agents, agents::supervisor::NAME) {
+        faults if faults.is_empty() => Ok(agents),
+        faults => Err(all(faults)),
+    }
 }
 
 fn tools(notes: Arc<dyn NoteStore>) -> anyhow::Result<ToolClassRegistry> {

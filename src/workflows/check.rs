@@ -38,10 +38,16 @@ pub(super) fn name_of(step: &RawStep) -> String {
     step.name().map(|name| name.get_ref().clone()).unwrap_or_default()
 }
 
-/// Ends a message with the known name that is most like `name`, where there is one.
+/// Ends a message about a name that nobody knows: with the one that is meant, or with all that there are.
 pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let nearest = known.into_iter().min_by_key(|other| strsim::osa_distance(name, other));
-    nearest.map_or_else(String::new, |nearest| format!(": did you mean `{nearest}`?"))
+    let known: Vec<&str> = known.into_iter().collect();
+    let distance = |other: &&&str| strsim::osa_distance(name, other);
+    match known.iter().min_by_key(distance) {
+        // With more than half of it wrong it is another name.
+        Some(nearest) if distance(&nearest) * 2 <= name.len() => format!(": did you mean `{nearest}`?"),
+        Some(_) => format!(": there is `{}`", known.join("`, `")),
+        None => String::new(),
+    }
 }
 
 /// What was found wrong so far.

@@ -16,7 +16,9 @@ mod file;
 mod results;
 mod run;
 
-pub use course::{Course, StepEnd};
+pub use course::{Course, StepSummary};
+pub use results::Failure;
+pub use run::{WorkflowEnd, run_workflow};
 
 /// Steps of a workflow, those of workflows nested in it included. Beyond: refused at start.
 pub const STEPS: usize = 64;
@@ -212,25 +214,34 @@ impl Workflows {
         })
     }
 
-    /// What is wrong with the agents that steps name: that there is no such agent, or that it is `runner`, which runs
-    /// workflows itself and would never end.
+    /// What is wrong with these workflows for these agents: steps that name one that is not there, or `runner`, which would
+    /// never end as it runs workflows itself; and that there is none for `runner`, which follows the one of its name.
     #[must_use]
     pub fn agent_faults(&self, agents: &AgentClassRegistry, runner: &str) -> Vec<WorkflowError> {
         let steps = self.all.iter().flat_map(|workflow| &workflow.steps);
-        let fault = |step: &Step| match &step.work {
-            Work::Agent(name) if name == runner => Some(bad(
-                &self.file,
-                step.at,
-                format!("the agent `{name}` runs workflows itself: nest one by `workflow = \"...\"` instead"),
-            )),
-            Work::Agent(name) if agents.get(name).is_none() => {
+        let fault = |step: &Step| {
+            let Work::Agent(name) = &step.work else {
+                return None;
+            };
+            let fault = if name == runner {
+                format!("the agent `{name}` runs workflows itself: nest one by `workflow = \"...\"` instead")
+            } else if agents.get(name).is_none() {
                 let known = agents.classes().map(|class| class.name.as_str());
-                let hint = check::did_you_mean(name, known);
-                Some(bad(&self.file, step.at, format!("there is no agent `{name}`{hint}")))
-            }
-            Work::Agent(_) | Work::Workflow(_) | Work::Choose { .. } => None,
+                format!("there is no agent `{name}`{}", check::did_you_mean(name, known))
+            } else {
+                return None;
+            };
+            Some(bad(&self.file, step.at, fault))
         };
-        steps.filter_map(fault).collect()
+        let missing = || {
+            let fault = format!("the agent `{runner}` has no workflow to follow: add one by [workflows.{runner}]");
+            bad(&self.file, Place { line: 1, column: 1 }, fault)
+        };
+        let has_one = self.all.iter().any(|workflow| workflow.name == runner);
+        let none = (!has_one).then(missing);
+        let mut faults: Vec<_> = none.into_iter().chain(steps.filter_map(fault)).collect();
+        faults.sort_by_key(WorkflowError::place);
+        faults
     }
 
     /// Starts on the workflow of this name; none where there is no such workflow.
@@ -246,6 +257,16 @@ impl Workflows {
     }
 }
 
+impl WorkflowError {
+    /// Line and column, for sorting.
+    const fn place(&self) -> (usize, usize) {
+        match self {
+            Self::Unreadable { .. } => (0, 0),
+            Self::Bad { line, column, .. } => (*line, *column),
+        }
+    }
+}
+
 fn bad(file: &str, at: Place, fault: String) -> WorkflowError {
     WorkflowError::Bad {
         file: file.to_owned(),
@@ -258,6 +279,8 @@ fn bad(file: &str, at: Place, fault: String) -> WorkflowError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::agents::echo;
 
     #[test]
     fn pauses_double_up_to_the_longest() {
@@ -278,6 +301,24 @@ mod tests {
         assert_eq!(
             told,
             ["the workflows /no/such/workflows.toml can't be read: see agents.workflows_file"]
+        );
+    }
+
+    #[test]
+    fn agents_that_are_not_there_or_follow_workflows_themselves_are_told_with_their_place() {
+        let agents = AgentClassRegistry::builder().agent(echo::class());
+        let agents = agents.freeze(echo::NAME).unwrap();
+        let text = "[workflows.w]\nsteps = [\n{ agent = \"echo\" },\n{ agent = \"ecko\" },\n{ agent = \"boss\" },\n]";
+        let workflows = Workflows::from_toml("my.toml", text).unwrap();
+        let faults = workflows.agent_faults(&agents, "boss");
+        let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "my.toml, line 1, column 1: the agent `boss` has no workflow to follow: add one by [workflows.boss]",
+                "my.toml, line 4, column 11: there is no agent `ecko`: did you mean `echo`?",
+                "my.toml, line 5, column 11: the agent `boss` runs workflows itself: nest one by `workflow = \"...\"` instead",
+            ]
         );
     }
 

@@ -20,3 +20,4 @@ mod resume;
 mod server;
 mod store;
 mod threads;
+mod workflows;

@@ -136,7 +136,7 @@ fn a_condition_that_can_not_be_met_is_refused_with_its_place() {
     for (steps, part) in [
         (
             "{ agent = \"a\" },\n{ agent = \"b\", when = { step = §\"x\", is = [\"partial\"] } },",
-            "`when` names `x`, which is no step of this workflow: did you mean `a`?",
+            "`when` names `x`, which is no step of this workflow: there is `a`, `b`",
         ),
         (
             "{ agent = \"a\", when = { step = §\"b\", is = [\"partial\"] } },\n{ agent = \"b\" },",
@@ -194,7 +194,7 @@ fn any_value_can_be_asked_of_another_field() {
 #[test]
 fn workflows_that_hold_what_is_not_there_or_themselves_are_refused_with_their_place() {
     let none = "[workflows.w]\nsteps = [\n{ workflow = §\"v\" },\n]";
-    refused(none, "there is no workflow `v`: did you mean `w`?");
+    refused(none, "there is no workflow `v`: there is `w`");
     let itself = "[workflows.w]\nsteps = [\n{ workflow = §\"w\" },\n]";
     refused(itself, "the workflows w, w hold each other and would never end");
     let by_choice = "[workflows.a]\nsteps = [{ workflow = §\"b\" }]\n[workflows.b]\nsteps = [\n{ agent = \"x\" },\n\
