@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 /// What a step is handed, in bytes of JSON. Beyond: the largest results are left out, each with a note in its place. Below the
@@ -19,7 +18,7 @@ pub struct Known {
 }
 
 /// Why a step failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Stable, lower case with underscores.
     pub code: String,
@@ -28,10 +27,13 @@ pub struct Failure {
 }
 
 impl Known {
-    /// As the input of a step: `{"results": {step: ...}, "failed": {step: {code, message}}}`, at most `most` bytes. Without
-    /// failures there is no `failed`.
+    /// As the input of a step: `{"results": {step: ...}}`, with `{"code": ..., "problem": ...}` in the place of what a step
+    /// that failed did not bring. At most `most` bytes.
     #[must_use]
     pub fn into_input(mut self, most: usize) -> Value {
+        for (step, Failure { code, message }) in self.failed {
+            self.results.insert(step, json!({"code": code, "problem": message}));
+        }
         let mut sizes: Vec<_> = self
             .results
             .iter()
@@ -46,11 +48,7 @@ impl Known {
             total = total - bytes + note.to_string().len();
             self.results.insert(step, note);
         }
-        let mut input = json!({"results": self.results});
-        if !self.failed.is_empty() {
-            input["failed"] = json!(self.failed);
-        }
-        input
+        json!({"results": self.results})
     }
 }
 
@@ -93,7 +91,7 @@ mod tests {
         known.failed.insert("data".to_owned(), failure);
         assert_eq!(
             known.into_input(RESULTS_BYTES),
-            json!({"results": {}, "failed": {"data": {"code": "no_model", "message": "No model."}}})
+            json!({"results": {"data": {"code": "no_model", "problem": "No model."}}})
         );
     }
 }

@@ -182,7 +182,7 @@ async fn a_step_that_panics_fails_and_the_run_that_follows_the_workflow_goes_on(
         .agent(follower(workflow))
         .agent(agent("bomb", async |_| panic!("an agent of a test panics")))
         .agent(agent("a", async |run| {
-            Ok(Answer::Text(run.input()["failed"]["bomb"]["code"].to_string()))
+            Ok(Answer::Text(run.input()["results"]["bomb"]["code"].to_string()))
         }))
         .start();
     let frames = played(&world, "go").await;
