@@ -10,7 +10,9 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use control::{AcceptStatus, Control, ErrorCode, ErrorFrame};
-pub use event::{DeathCause, ErrorContext, Event, StoppedBy, ToolStatus, Usage, is_terminal_kind};
+pub use event::{
+    DeathCause, ErrorContext, Event, StepStatus, StoppedBy, ToolStatus, Usage, WorkflowStatus, is_terminal_kind,
+};
 pub use view::{ActiveRun, History, HistoryMessage, OpenCall, QueuedMessage, RunState, ThreadSummary};
 
 use crate::ids::{RunId, Seq, SessionId, ThreadId};

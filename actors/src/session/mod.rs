@@ -4,6 +4,7 @@ pub mod actor;
 pub mod dispatcher;
 pub mod emitter;
 pub mod engine;
+mod lifecycle;
 pub mod outbox;
 pub mod recovery;
 pub mod run;

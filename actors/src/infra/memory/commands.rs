@@ -299,6 +299,7 @@ impl RunRow {
             state: self.state,
             open_calls,
             said,
+            children: self.children(session),
         }
     }
 }

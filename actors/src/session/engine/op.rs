@@ -258,6 +258,7 @@ impl Engine {
                     agent,
                     content: say.content,
                     metadata: say.metadata,
+                    parent: None,
                 };
                 self.accepted(begin, op.fresh.answer, start, on_busy, now, fx);
             }
@@ -324,7 +325,7 @@ impl Engine {
         let lane = self.lanes.entry(thread).or_default();
         if start {
             lane.active = Some(id);
-            run.start(now, fx);
+            run.start(&self.rules.limits, now, fx);
             self.runs.insert(id, run);
             return;
         }

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
+use super::child::{ChildReport, NewChild};
 use super::ending::{Outcome, Stop};
 use super::op::{Arrived, Rating};
 use crate::ids::{MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
@@ -76,6 +77,15 @@ pub enum Input {
         /// How.
         outcome: Outcome,
     },
+    /// A run begins a child.
+    Child(Box<NewChild>),
+    /// An event of a run broke the run's lifecycle and was not told: the run ends.
+    Violated {
+        /// The run.
+        run: RunId,
+    },
+    /// The time of an [`Effect::ClockAt`] has come.
+    ClockDue,
     /// Another session of this user began or ended a run.
     ThreadChanged {
         /// The thread.
@@ -147,7 +157,11 @@ pub enum Effect {
     Cancel(RunId),
     /// Say [`Input::FlushDue`] at this time.
     FlushAt(Instant),
-    /// Tell the user's other sessions, by the supervisor, that a run began.
+    /// Say [`Input::ClockDue`] at this time.
+    ClockAt(Instant),
+    /// Tell a parent how its child ended, or why it did not begin.
+    ChildEnded(Box<ChildReport>),
+    /// Tell the user's other sessions, by the supervisor, that a run began. Not of child runs.
     Began {
         /// The thread.
         thread: ThreadId,
@@ -198,7 +212,7 @@ pub enum Effect {
     Leave,
     /// The session drains and nothing runs: close the socket with 1012 and end.
     Drained,
-    /// A run did what its lifecycle does not allow: count it, log it.
+    /// What a lifecycle does not allow was asked: count it, log it. Where it is a run's, the engine ends that run.
     Violation(&'static str),
 }
 
@@ -236,4 +250,6 @@ pub struct StartRun {
     pub content: String,
     /// What the client sent beside them.
     pub metadata: Option<Value>,
+    /// The run that began it, for a child run.
+    pub parent: Option<RunId>,
 }
