@@ -245,6 +245,7 @@ pub fn ended(state: RunState, answer: &str) -> RunEnd {
             complete: state == RunState::Completed,
         }),
         forget: false,
+        child: false,
     }
 }
 

@@ -53,7 +53,6 @@ impl UserSessionActor {
                     task.cancelled.cancel();
                 }
             }
-            Effect::ClockAt(at) => self.clock_at(Instant::from_std(at), ctx),
             Effect::ChildEnded(report) => {
                 if let Some(open) = &mut self.open {
                     open.children.ended(*report);
@@ -186,22 +185,25 @@ impl UserSessionActor {
         self.infra.metrics.runs_started.increment();
         let task = RunTask::spawn(start, context, Arc::clone(&self.infra), ctx.address(), handed);
         open.runs.insert(run, task);
+        self.watch_clock(ctx);
     }
 
-    /// One timer at a time, as for text. A later time is asked for again when the earlier has come.
-    fn clock_at(&mut self, at: Instant, ctx: &mut Context<Self>) {
+    /// Looks at the run clock again when the next run's time is over. One timer at a time.
+    pub(super) fn watch_clock(&mut self, ctx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
+        let Some(at) = open.engine.clock_runs_out_at().map(Instant::from_std) else {
+            return;
+        };
         if open.clock_at.is_some_and(|earlier| earlier <= at) {
             return;
         }
         open.clock_at = Some(at);
         ctx.run_later(at.saturating_duration_since(Instant::now()), move |act, ctx| {
-            if let Some(open) = &mut act.open
-                && open.clock_at == Some(at)
-            {
-                open.clock_at = None;
+            if let Some(open) = &mut act.open {
+                open.clock_at.take_if(|next| *next == at);
             }
             act.input(Input::ClockDue, ctx);
+            act.watch_clock(ctx);
         });
     }
 

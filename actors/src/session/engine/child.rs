@@ -167,7 +167,7 @@ impl Engine {
                 ancestor.descendants += 1;
             }
         }
-        child.start(&self.rules.limits, now, fx);
+        child.start(now, fx);
         self.runs.insert(new.run, child);
     }
 

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::run::Run;
 use super::{Effect, Engine, Now, RunInput, RunPhase};
 use crate::ids::RunId;
 
@@ -63,45 +64,44 @@ impl Engine {
     }
 
     /// One thing that a run waited for was decided. Its clock goes on with the last of them.
-    pub fn resume_clock(&mut self, run: RunId, now: Now, fx: &mut Vec<Effect>) {
-        self.resume_line(Some(run), 1, now, fx);
+    pub fn resume_clock(&mut self, run: RunId, now: Now) {
+        self.resume_line(Some(run), 1, now);
     }
 
     /// A child ended that waited for a person: the runs above it wait for that no longer.
-    pub(super) fn resume_above(&mut self, parent: Option<RunId>, clock: RunClock, now: Now, fx: &mut Vec<Effect>) {
-        self.resume_line(parent, clock.waits, now, fx);
+    pub(super) fn resume_above(&mut self, parent: Option<RunId>, clock: RunClock, now: Now) {
+        self.resume_line(parent, clock.waits, now);
     }
 
-    fn resume_line(&mut self, from: Option<RunId>, waits: usize, now: Now, fx: &mut Vec<Effect>) {
-        if waits == 0 {
-            return;
-        }
-        let limit = self.rules.limits.run_time;
+    fn resume_line(&mut self, from: Option<RunId>, waits: usize, now: Now) {
         for id in self.line_above(from) {
-            let Some(run) = self.runs.get_mut(&id) else { continue };
-            run.clock.resume(waits, now);
-            if let Some(at) = run.clock.runs_out_at(limit) {
-                fx.push(Effect::ClockAt(at));
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.clock.resume(waits, now);
             }
         }
     }
 
-    /// Ends the runs that have worked too long, children first, and says when to look again.
+    /// When the next run will have worked for as long as it may, if none ends before: the time of [`Input::ClockDue`].
+    ///
+    /// [`Input::ClockDue`]: super::Input::ClockDue
+    #[must_use]
+    pub fn clock_runs_out_at(&self) -> Option<Instant> {
+        let limit = self.rules.limits.run_time;
+        let working = self.runs.values().filter(|run| run.phase == RunPhase::Running);
+        working.filter_map(|run| run.clock.runs_out_at(limit)).min()
+    }
+
+    /// Ends the runs that have worked for too long, children first.
     pub(super) fn clock_due(&mut self, now: Now, fx: &mut Vec<Effect>) {
         let limit = self.rules.limits.run_time;
-        let mut late: Vec<(u8, RunId)> = Vec::new();
-        let mut next: Option<Instant> = None;
-        for run in self.runs.values().filter(|run| run.phase == RunPhase::Running) {
-            match run.clock.runs_out_at(limit) {
-                Some(at) if at <= now.mono => late.push((run.depth, run.id)),
-                Some(at) => next = Some(next.map_or(at, |earlier| earlier.min(at))),
-                None => {}
-            }
-        }
+        let is_late = |run: &&Run| run.clock.runs_out_at(limit).is_some_and(|at| at <= now.mono);
+        let late = self.runs.values().filter(is_late);
+        let mut late: Vec<(u8, RunId)> = late.map(|run| (run.depth, run.id)).collect();
         late.sort_unstable_by(|one, other| other.cmp(one));
         for (_, run) in late {
-            self.advance_run(run, RunInput::TimeUp, now, fx);
+            if self.listens_to(run) {
+                self.advance_run(run, RunInput::TimeUp, now, fx);
+            }
         }
-        fx.extend(next.map(Effect::ClockAt));
     }
 }

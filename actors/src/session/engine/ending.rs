@@ -128,7 +128,7 @@ impl Engine {
                     thread: run.thread,
                 });
             }
-            RunStep::Start => run.start(&self.rules.limits, now, fx),
+            RunStep::Start => run.start(now, fx),
             RunStep::Wait => {
                 run.phase = RunPhase::Queued;
                 let lane = self.lanes.entry(run.thread).or_default();
@@ -192,7 +192,7 @@ impl Engine {
         })));
         if let Some(report) = report {
             fx.push(Effect::ChildEnded(Box::new(report)));
-            return self.resume_above(run.parent, run.clock, now, fx);
+            return self.resume_above(run.parent, run.clock, now);
         }
         let had_the_thread = self.leave_lane(id, run.thread, now);
         self.op_after_end(run.thread, fx);

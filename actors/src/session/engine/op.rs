@@ -325,7 +325,7 @@ impl Engine {
         let lane = self.lanes.entry(thread).or_default();
         if start {
             lane.active = Some(id);
-            run.start(&self.rules.limits, now, fx);
+            run.start(now, fx);
             self.runs.insert(id, run);
             return;
         }

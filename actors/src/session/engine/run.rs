@@ -178,7 +178,7 @@ impl Run {
     }
 
     /// Begins: the first event, then the task.
-    pub fn start(&mut self, limits: &Limits, now: Now, fx: &mut Vec<Effect>) {
+    pub fn start(&mut self, now: Now, fx: &mut Vec<Effect>) {
         self.phase = RunPhase::Running;
         self.since = now.mono;
         self.clock = RunClock::starting(now);
@@ -194,7 +194,6 @@ impl Run {
                 run: self.id,
             });
         }
-        fx.extend(self.clock.runs_out_at(limits.run_time).map(Effect::ClockAt));
         fx.push(Effect::Start(Box::new(StartRun {
             run: self.id,
             thread: self.thread,

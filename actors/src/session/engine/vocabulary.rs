@@ -84,7 +84,7 @@ pub enum Input {
         /// The run.
         run: RunId,
     },
-    /// The time of an [`Effect::ClockAt`] has come.
+    /// The time has come at which a run will have worked for as long as it may.
     ClockDue,
     /// Another session of this user began or ended a run.
     ThreadChanged {
@@ -157,8 +157,6 @@ pub enum Effect {
     Cancel(RunId),
     /// Say [`Input::FlushDue`] at this time.
     FlushAt(Instant),
-    /// Say [`Input::ClockDue`] at this time.
-    ClockAt(Instant),
     /// Tell a parent how its child ended, or why it did not begin.
     ChildEnded(Box<ChildReport>),
     /// Tell the user's other sessions, by the supervisor, that a run began. Not of child runs.

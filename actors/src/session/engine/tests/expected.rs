@@ -197,6 +197,7 @@ pub(super) fn begins_in(thread: ThreadId, number: u64) -> Vec<Effect> {
             agent: "echo".into(),
             content: "hello".to_owned(),
             metadata: None,
+            parent: None,
         })),
     ]
 }
@@ -215,6 +216,7 @@ pub(super) fn stopped(number: u64, stop: &Stop) -> Effect {
             state: RunState::Stopped,
             message: None,
             forget: stop.forget,
+            child: false,
         }),
     )
 }
@@ -239,6 +241,7 @@ pub(super) fn completed(number: u64, text: &str, sha256: &str, execution_time_ms
                 complete: true,
             }),
             forget: false,
+            child: false,
         }),
     )
 }
@@ -270,8 +273,15 @@ pub(super) fn failed(number: u64, code: &str, text: &str, retryable: bool, parti
                 complete: false,
             }),
             forget: false,
+            child: false,
         }),
     )
+}
+
+/// The end of a run that did what its lifecycle does not allow.
+pub(super) fn violator(number: u64) -> Effect {
+    let text = "the run broke a rule of the server's and was ended; send the message again";
+    failed(number, "lifecycle_violation", text, true, None)
 }
 
 pub(super) fn died(number: u64, cause: DeathCause, text: &str) -> Effect {
@@ -286,6 +296,7 @@ pub(super) fn died(number: u64, cause: DeathCause, text: &str) -> Effect {
             state: RunState::Died,
             message: None,
             forget: false,
+            child: false,
         }),
     )
 }

@@ -96,6 +96,7 @@ impl World {
                 state: RunState::Queued,
                 open_calls: Vec::new(),
                 said: None,
+                children: Vec::new(),
             }
         });
         let runs = runs.collect();
@@ -212,7 +213,8 @@ impl World {
                 assert!(self.tasks.is_empty(), "nothing runs in a drained session");
             }
             Effect::Violation(what) => panic!("a violation: {what}"),
-            Effect::Acked(_)
+            Effect::ChildEnded(_)
+            | Effect::Acked(_)
             | Effect::FlushAt(_)
             | Effect::Began { .. }
             | Effect::AskYield { .. }
