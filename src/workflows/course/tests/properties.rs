@@ -126,7 +126,7 @@ struct Seen {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_course_ends_each_step_once_and_none_begins_before_what_it_comes_after(
@@ -220,6 +220,8 @@ fn whole(workflows: &Workflows, course: &Course, seen: &BTreeMap<At, Seen>) -> R
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn what_is_told_pairs_and_nests_and_ends_with_the_workflow(all in workflows(), dice in vec(0_u8..12, 64)) {
         let workflows = Arc::new(Workflows { file: String::new(), all });
