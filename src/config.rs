@@ -220,6 +220,9 @@ pub struct Agents {
     pub default: String,
     /// Model calls of one run.
     pub step_limit: u32,
+    /// A file with the workflows that agents follow; none: those that are built in.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub workflows_file: Option<PathBuf>,
     /// The models of agents that don't ask the default one: the first, and what is asked where it is unavailable.
     #[serde(default)]
     pub models: BTreeMap<String, Vec<String>>,

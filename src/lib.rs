@@ -14,6 +14,7 @@ pub mod store;
 pub mod telemetry;
 pub mod tools;
 pub mod usage;
+pub mod workflows;
 
 /// The code in the README compiles as it stands there.
 #[cfg(doctest)]

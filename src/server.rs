@@ -32,6 +32,7 @@ use crate::paint::Paint;
 use crate::store::{DocumentLimits, MemoryDocuments, MemoryNotes, MemorySupply, SqliteStore};
 use crate::tools::ToolPorts;
 use crate::usage::Catalogue;
+use crate::workflows::{WorkflowError, Workflows};
 use crate::{agents, models, tools};
 
 /// Threads of the io runtime: it waits more than it works.
@@ -133,7 +134,7 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
 }
 
 fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
-    let agents = agents(config)?;
+    let agents = agents(config).map_err(|mut faults| faults.remove(0))?;
     let models = models(config, Some(&agents), io.handle());
     Ok(Infra {
         agents,
@@ -173,16 +174,24 @@ pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
     if config.auth.mode == AuthMode::Jwt {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
-    let agents = agents(config).map_err(|fault| faults.push(fault)).ok();
+    let agents = agents(config).map_err(|told| faults.extend(told)).ok();
     faults.extend(tools(ports).err());
     faults.extend(models(config, agents.as_ref(), io.handle()).err().into_iter().flatten());
     Ok(faults)
 }
 
-fn agents(config: &Config) -> anyhow::Result<AgentClassRegistry> {
-    agents::all(config.agents.step_limit)
+/// The agents, or everything that is wrong with them and with the workflows that they follow: at least one fault.
+fn agents(config: &Config) -> Result<AgentClassRegistry, Vec<anyhow::Error>> {
+    let all = |faults: Vec<WorkflowError>| faults.into_iter().map(anyhow::Error::from).collect::<Vec<_>>();
+    let workflows = Arc::new(Workflows::load(config.agents.workflows_file.as_deref()).map_err(all)?);
+    let agents = agents::all(config.agents.step_limit, Arc::clone(&workflows))
         .freeze(&config.agents.default)
         .context("the agents can't be registered; see agents.default")
+        .map_err(|fault| vec![fault])?;
+    match workflows.agent_faults(&agents, agents::supervisor::NAME) {
+        faults if faults.is_empty() => Ok(agents),
+        faults => Err(all(faults)),
+    }
 }
 
 /// What models cost and can do: the file of supply.file, or what the binary carries.
