@@ -2,6 +2,7 @@
 
 pub mod agents;
 mod banner;
+pub mod builder;
 pub mod chat;
 pub mod cli;
 pub mod config;
@@ -13,6 +14,8 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod tools;
+
+pub use builder::Sessile;
 
 /// The code in the README compiles as it stands there.
 #[cfg(doctest)]

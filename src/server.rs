@@ -4,7 +4,7 @@
 //! sessions with their sockets; a multi-thread runtime ("io") owns what is pooled, the journal's writer first of all.
 
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +16,16 @@ use sessile_actors::infra::journal::{Journal, ThreadStore};
 use sessile_actors::infra::memory::MemoryJournal;
 use sessile_actors::infra::metrics::Metrics;
 use sessile_actors::infra::model::ModelRegistry;
-use sessile_actors::infra::{AgentClassRegistry, CpuPool, Infra, ToolClassRegistry};
+use sessile_actors::infra::{AgentClassRegistry, AgentRegistryBuilder, CpuPool, Infra, ToolClassRegistry};
 use sessile_actors::shard::Shard;
 use sessile_actors::supervisor::{Drain, ReviveSessions, RootSupervisor};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::banner::{self, Facts};
+use crate::builder::Parts;
 use crate::config::{AuthMode, Config, JournalKind};
 use crate::http::auth::{Gate, jwt};
 use crate::http::socket::OpenSockets;
@@ -56,12 +58,25 @@ struct Stores {
     sqlite: Option<SqliteStore>,
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. A second signal ends at once. `settings` says where the configuration came
-/// from, for the one who looks on.
+/// What ends a server, and who is told that it serves.
+pub(crate) enum Until {
+    /// SIGTERM or SIGINT; a second one ends at once. Standard output is told the address.
+    Signal,
+    /// Whoever started it, in the same process. A sender that is dropped stops it too.
+    Told {
+        /// Is told the address.
+        serving: oneshot::Sender<SocketAddr>,
+        /// Stops it.
+        stopped: oneshot::Receiver<()>,
+    },
+}
+
+/// Serves until it is to end, then drains; whether everything had ended when the drain was over. `settings` says where the
+/// configuration came from, for the one who looks on.
 ///
 /// # Errors
 /// Whatever keeps the server from starting, as a sentence that says what to do.
-pub fn run(config: &Config, settings: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(config: &Config, settings: &str, parts: Parts, until: Until) -> anyhow::Result<bool> {
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
         .thread_name("io")
@@ -80,15 +95,15 @@ pub fn run(config: &Config, settings: &str) -> anyhow::Result<ExitCode> {
         let _runtime = io.enter();
         Gate::start(config, address)?
     };
-    let infra = Arc::new(infra(config, &stores, &gate, &io)?);
+    let infra = Arc::new(infra(config, parts, &stores, &gate, &io)?);
     let facts = Facts {
         address,
         config,
         settings,
     };
-    let code = System::new().block_on(serve(&facts, listener, infra, gate, stores));
+    let all_ended = System::new().block_on(serve(&facts, listener, infra, gate, stores, until));
     io.shutdown_timeout(Duration::from_secs(1));
-    code
+    all_ended
 }
 
 fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
@@ -117,11 +132,11 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
     }
 }
 
-fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
+fn infra(config: &Config, mut parts: Parts, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
     Ok(Infra {
-        agents: agents(config)?,
-        tools: tools(Arc::clone(&stores.notes))?,
-        models: models(config)?,
+        agents: agents(config, &mut parts)?,
+        tools: tools(Arc::clone(&stores.notes), &mut parts)?,
+        models: models(config, &mut parts)?,
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
         credentials: Arc::new(gate.clone()),
@@ -139,31 +154,82 @@ pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
     // The notes' task wants one; nothing is ever written.
     let io = tokio::runtime::Builder::new_current_thread().build()?;
     let notes = Arc::new(MemoryNotes::start_on(io.handle()));
+    let mut parts = Parts::default();
     let mut faults = Vec::new();
     if config.auth.mode == AuthMode::Jwt {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
-    faults.extend(agents(config).err());
-    faults.extend(tools(notes).err());
-    faults.extend(models(config).err());
+    faults.extend(agents(config, &mut parts).err());
+    faults.extend(tools(notes, &mut parts).err());
+    faults.extend(models(config, &mut parts).err());
     Ok(faults)
 }
 
-fn agents(config: &Config) -> anyhow::Result<AgentClassRegistry> {
-    agents::all(config.agents.step_limit)
-        .freeze(&config.agents.default)
+fn agents(config: &Config, parts: &mut Parts) -> anyhow::Result<AgentClassRegistry> {
+    let own = std::mem::take(&mut parts.agents);
+    let default = match (parts.default_agent.take(), own.first()) {
+        (Some(named), _) => named,
+        (None, Some(first)) if parts.no_agents => first.name.clone(),
+        (None, _) => config.agents.default.clone(),
+    };
+    let builder = match parts.no_agents {
+        true => AgentClassRegistry::builder(),
+        false => agents::all(config.agents.step_limit),
+    };
+    own.into_iter()
+        .fold(builder, AgentRegistryBuilder::agent)
+        .freeze(&default)
         .context("the agents can't be registered; see agents.default")
 }
 
-fn tools(notes: Arc<dyn NoteStore>) -> anyhow::Result<ToolClassRegistry> {
-    Ok(tools::all(notes).freeze()?)
+fn tools(notes: Arc<dyn NoteStore>, parts: &mut Parts) -> anyhow::Result<ToolClassRegistry> {
+    let builder = match parts.no_tools {
+        true => ToolClassRegistry::builder(),
+        false => tools::all(notes),
+    };
+    let own = std::mem::take(&mut parts.tools);
+    let tools = own.into_iter().fold(builder, |tools, add| add(tools)).freeze();
+    tools.context("the tools can't be registered")
 }
 
-fn models(config: &Config) -> anyhow::Result<ModelRegistry> {
-    let script = config.models.scripted_file.as_deref();
-    let models = models::all(offline::PIECE_DELAY, script).context("the scripted model can't be read")?;
-    ModelRegistry::freeze(models)
+fn models(config: &Config, parts: &mut Parts) -> anyhow::Result<ModelRegistry> {
+    let mut all = std::mem::take(&mut parts.models);
+    if !parts.no_models {
+        let script = config.models.scripted_file.as_deref();
+        all.extend(models::all(offline::PIECE_DELAY, script).context("the scripted model can't be read")?);
+    }
+    ModelRegistry::freeze(all)
         .map_err(|name| anyhow::anyhow!("two models are named `{name}`; give one of them another name"))
+}
+
+/// Who waits for the end.
+enum Watch {
+    Signals { terminate: Signal, interrupt: Signal },
+    Owner(oneshot::Receiver<()>),
+}
+
+impl Watch {
+    /// Waits until the server is to stop.
+    async fn stop(&mut self) {
+        match self {
+            Self::Signals { terminate, interrupt } => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+            // An error means that nobody can stop it any more.
+            Self::Owner(stopped) => drop(stopped.await),
+        }
+    }
+
+    /// Waits until it is to stop at once.
+    async fn stop_at_once(&mut self) {
+        match self {
+            Self::Signals { .. } => self.stop().await,
+            Self::Owner(_) => std::future::pending().await,
+        }
+    }
 }
 
 async fn serve(
@@ -172,7 +238,8 @@ async fn serve(
     infra: Arc<Infra>,
     gate: Gate,
     stores: Stores,
-) -> anyhow::Result<ExitCode> {
+    until: Until,
+) -> anyhow::Result<bool> {
     let (config, address) = (facts.config, facts.address);
     let arbiters: Vec<Arbiter> = (0..config.server.shards.unwrap_or_else(cores))
         .map(|_| Arbiter::new())
@@ -196,18 +263,10 @@ async fn serve(
     let server = http::serve(vec![listener], state, &config.server)?;
     let handle = server.handle();
     let serving = actix_rt::spawn(server);
-    // Before anyone is told: who reads the address may send a signal at once, and that must drain.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    if let Err(error) = announce(facts) {
-        warn!(%error, "standard output is closed: nobody is told the address");
-    }
+    let mut watch = watch(facts, until)?;
     info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    watch.stop().await;
     info!("stopping: nothing new is taken; a second signal ends at once");
     // The listener stays open: who comes now is told 503 and when to come back, instead of waiting in the kernel's queue,
     // and a run can still be stopped over HTTP.
@@ -228,8 +287,7 @@ async fn serve(
     };
     let drained = tokio::select! {
         all_ended = drain => all_ended,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
+        () = watch.stop_at_once() => false,
     };
     handle.stop(false).await;
     serving.abort();
@@ -239,7 +297,7 @@ async fn serve(
     // A shard whose code never returns can't be joined: the process ends without it.
     if !drained {
         warn!("stopped before everything had ended; the journal tells the rest at the next start");
-        return Ok(ExitCode::FAILURE);
+        return Ok(false);
     }
     for arbiter in arbiters {
         if arbiter.join().is_err() {
@@ -250,7 +308,26 @@ async fn serve(
         store.close().await;
     }
     info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(true)
+}
+
+/// Tells that the server serves, and gets ready for its end.
+fn watch(facts: &Facts<'_>, until: Until) -> io::Result<Watch> {
+    match until {
+        Until::Signal => {
+            // Before anyone is told: who reads the address may send a signal at once, and that must drain.
+            let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            if let Err(error) = announce(facts) {
+                warn!(%error, "standard output is closed: nobody is told the address");
+            }
+            Ok(Watch::Signals { terminate, interrupt })
+        }
+        Until::Told { serving, stopped } => {
+            // Where nobody waits for the address, nobody will stop it either: `stopped` says so.
+            let _ = serving.send(facts.address);
+            Ok(Watch::Owner(stopped))
+        }
+    }
 }
 
 /// On standard output, whatever the log's level and format: scripts and people read the address here.
