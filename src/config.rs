@@ -4,6 +4,7 @@
 //! one before: the file of `--config`, the environment (`SESSILE__SECTION__KEY`), the flags. A key that nobody knows is refused,
 //! whichever layer brought it: a misspelt limit must not be a limit that is silently absent.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,11 +19,14 @@ mod effective;
 mod error;
 mod kind;
 mod layers;
+mod models;
+mod open;
 mod text;
 mod validate;
 
 pub use effective::Effective;
 pub use error::ConfigError;
+pub use models::{Models, NamedModel, Provider};
 
 /// Where the settings come from, lowest layer first. The defaults lie below all of them.
 #[derive(Debug, Clone, Default)]
@@ -229,15 +233,9 @@ pub struct Agents {
     pub default: String,
     /// Model calls of one run.
     pub step_limit: u32,
-}
-
-/// The language models.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Models {
-    /// A file with the scripted model's answers; none: those that are built in.
-    #[serde(deserialize_with = "text::optional_path")]
-    pub scripted_file: Option<PathBuf>,
+    /// The models of agents that don't ask the default one: the first, and what is asked where it is unavailable.
+    #[serde(default)]
+    pub models: BTreeMap<String, Vec<String>>,
 }
 
 /// What is logged, and how.

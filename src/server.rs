@@ -19,7 +19,7 @@ use sessile_actors::infra::model::ModelRegistry;
 use sessile_actors::infra::{AgentClassRegistry, AgentRegistryBuilder, CpuPool, Infra, ToolClassRegistry};
 use sessile_actors::shard::Shard;
 use sessile_actors::supervisor::{Drain, ReviveSessions, RootSupervisor};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -30,9 +30,10 @@ use crate::config::{AuthMode, Config, JournalKind};
 use crate::http::auth::{Gate, jwt};
 use crate::http::socket::OpenSockets;
 use crate::http::{self, State};
-use crate::models::offline;
+use crate::models::OwnModels;
 use crate::paint::Paint;
-use crate::store::{MemoryNotes, NoteStore, SqliteStore};
+use crate::store::{DocumentLimits, MemoryDocuments, MemoryNotes, SqliteStore};
+use crate::tools::ToolPorts;
 use crate::{agents, models, tools};
 
 /// Threads of the io runtime: it waits more than it works.
@@ -51,7 +52,7 @@ const SOCKETS_LINGER: Duration = Duration::from_secs(2);
 struct Stores {
     journal: Arc<dyn Journal>,
     threads: Arc<dyn ThreadStore>,
-    notes: Arc<dyn NoteStore>,
+    tools: ToolPorts,
     /// Sessions in which messages wait.
     waiting: Vec<SessionContext>,
     /// To be closed at the end.
@@ -107,24 +108,33 @@ pub(crate) fn run(config: &Config, settings: &str, parts: Parts, until: Until) -
 }
 
 fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
+    let limits = DocumentLimits::from(&config.limits);
     match config.journal.kind {
         JournalKind::Memory => {
             let journal = Arc::new(MemoryJournal::start_on(io.handle()));
+            let beside = Some(MemoryJournal::clone(&journal));
             Ok(Stores {
                 journal: Arc::clone(&journal) as Arc<dyn Journal>,
                 threads: journal,
-                notes: Arc::new(MemoryNotes::start_on(io.handle())),
+                tools: ToolPorts {
+                    notes: Arc::new(MemoryNotes::start_on(io.handle())),
+                    documents: Arc::new(MemoryDocuments::start_on(io.handle(), limits, beside)),
+                },
                 waiting: Vec::new(),
                 sqlite: None,
             })
         }
         JournalKind::Sqlite => {
             let store = io.block_on(SqliteStore::open(&config.data_dir, io.handle()))?;
+            let store = store.with_documents(limits);
             let waiting = io.block_on(store.sessions_with_queued_runs())?;
             Ok(Stores {
                 journal: Arc::new(store.clone()),
                 threads: Arc::new(store.clone()),
-                notes: Arc::new(store.clone()),
+                tools: ToolPorts {
+                    notes: Arc::new(store.clone()),
+                    documents: Arc::new(store.clone()),
+                },
                 waiting,
                 sqlite: Some(store),
             })
@@ -133,10 +143,12 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
 }
 
 fn infra(config: &Config, mut parts: Parts, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
+    let agents = agents(config, &mut parts)?;
+    let models = models(config, &mut parts, Some(&agents), io.handle());
     Ok(Infra {
-        agents: agents(config, &mut parts)?,
-        tools: tools(Arc::clone(&stores.notes), &mut parts)?,
-        models: models(config, &mut parts)?,
+        agents,
+        tools: tools(stores.tools.clone(), &mut parts)?,
+        models: models.map_err(|mut faults| faults.remove(0))?,
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
         credentials: Arc::new(gate.clone()),
@@ -151,17 +163,25 @@ fn infra(config: &Config, mut parts: Parts, stores: &Stores, gate: &Gate, io: &R
 /// # Errors
 /// [`std::io::Error`] where there is no runtime to try with.
 pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
-    // The notes' task wants one; nothing is ever written.
+    // The tasks of the stores in memory want one; nothing is ever written.
     let io = tokio::runtime::Builder::new_current_thread().build()?;
-    let notes = Arc::new(MemoryNotes::start_on(io.handle()));
+    let ports = ToolPorts {
+        notes: Arc::new(MemoryNotes::start_on(io.handle())),
+        documents: Arc::new(MemoryDocuments::start_on(
+            io.handle(),
+            DocumentLimits::from(&config.limits),
+            None,
+        )),
+    };
     let mut parts = Parts::default();
     let mut faults = Vec::new();
     if config.auth.mode == AuthMode::Jwt {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
-    faults.extend(agents(config, &mut parts).err());
-    faults.extend(tools(notes, &mut parts).err());
-    faults.extend(models(config, &mut parts).err());
+    let agents = agents(config, &mut parts).map_err(|fault| faults.push(fault)).ok();
+    faults.extend(tools(ports, &mut parts).err());
+    let models = models(config, &mut parts, agents.as_ref(), io.handle());
+    faults.extend(models.err().into_iter().flatten());
     Ok(faults)
 }
 
@@ -182,24 +202,40 @@ fn agents(config: &Config, parts: &mut Parts) -> anyhow::Result<AgentClassRegist
         .context("the agents can't be registered; see agents.default")
 }
 
-fn tools(notes: Arc<dyn NoteStore>, parts: &mut Parts) -> anyhow::Result<ToolClassRegistry> {
+fn tools(ports: ToolPorts, parts: &mut Parts) -> anyhow::Result<ToolClassRegistry> {
     let builder = match parts.no_tools {
         true => ToolClassRegistry::builder(),
-        false => tools::all(notes),
+        false => tools::all(ports),
     };
     let own = std::mem::take(&mut parts.tools);
     let tools = own.into_iter().fold(builder, |tools, add| add(tools)).freeze();
     tools.context("the tools can't be registered")
 }
 
-fn models(config: &Config, parts: &mut Parts) -> anyhow::Result<ModelRegistry> {
-    let mut all = std::mem::take(&mut parts.models);
-    if !parts.no_models {
-        let script = config.models.scripted_file.as_deref();
-        all.extend(models::all(offline::PIECE_DELAY, script).context("the scripted model can't be read")?);
+/// The models, and everything that is wrong with them.
+fn models(
+    config: &Config,
+    parts: &mut Parts,
+    agents: Option<&AgentClassRegistry>,
+    io: &Handle,
+) -> Result<ModelRegistry, Vec<anyhow::Error>> {
+    let names = config.agents.models.keys();
+    let unknown = names.filter(|name| agents.is_some_and(|agents| agents.get(name).is_none()));
+    let mut faults: Vec<_> = unknown
+        .map(|name| {
+            anyhow::anyhow!("agents.models names the agent `{name}`, which is not there: mend its name or leave it out")
+        })
+        .collect();
+    let own = OwnModels {
+        models: std::mem::take(&mut parts.models),
+        alone: parts.no_models,
+    };
+    match models::registry(config, own, io, &|name| std::env::var_os(name)) {
+        Ok(models) if faults.is_empty() => return Ok(models),
+        Ok(_) => {}
+        Err(more) => faults.extend(more.into_iter().map(anyhow::Error::from)),
     }
-    ModelRegistry::freeze(all)
-        .map_err(|name| anyhow::anyhow!("two models are named `{name}`; give one of them another name"))
+    Err(faults)
 }
 
 /// Who waits for the end.
@@ -258,6 +294,7 @@ async fn serve(
         supervisor: supervisor.clone(),
         infra,
         doorkeeper: Arc::new(gate),
+        documents: Arc::clone(&stores.tools.documents),
         sockets: sockets.clone(),
     };
     let server = http::serve(vec![listener], state, &config.server)?;

@@ -7,12 +7,18 @@ use std::io::{self, IsTerminal};
 
 use tracing::field::Field;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Log, LogFormat};
 use crate::paint::Paint;
+
+/// Crates that write what they send and receive: genai quotes events of a model's stream at warn and bodies at trace (0.7.2), h2
+/// the values of headers at trace.
+const INDISCREET: [&str; 2] = ["genai", "h2"];
 
 /// The log can't be set up.
 #[derive(Debug, thiserror::Error)]
@@ -35,17 +41,31 @@ pub enum TelemetryError {
 pub fn init(log: &Log) -> Result<(), TelemetryError> {
     let filter = filter(&log.filter)?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
+    let discreet = filter_fn(|line| is_discreet(line.target()));
     // The only error is that a subscriber is already there.
     let _already = if is_pretty(log.format) {
         subscriber
             .with_ansi(Paint::of(&io::stderr()) == Paint::Ansi)
             .fmt_fields(fields())
             .with_writer(io::stderr)
+            .finish()
+            .with(discreet)
             .try_init()
     } else {
-        subscriber.json().flatten_event(true).with_writer(io::stderr).try_init()
+        let json = subscriber.json().flatten_event(true).with_writer(io::stderr);
+        json.finish().with(discreet).try_init()
     };
     Ok(())
+}
+
+/// Whether what writes to this target keeps what users say, and keys, to itself. What doesn't is never written, whatever the
+/// filter says.
+fn is_discreet(target: &str) -> bool {
+    !INDISCREET.iter().any(|name| {
+        target
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    })
 }
 
 /// Says whether lines of this format are for a person, in this process.
@@ -154,6 +174,16 @@ mod tests {
         let written = String::from_utf8(lines.try_iter().flatten().collect()).unwrap();
         assert_eq!(written.matches('\n').count(), 1, "{written:?}");
         assert!(!written.contains(['\r', '\x1b']), "{written:?}");
+    }
+
+    #[test]
+    fn crates_that_quote_users_are_silent_and_others_are_not() {
+        for silent in ["genai", "genai::adapter::adapters::anthropic::streamer", "h2::codec"] {
+            assert!(!is_discreet(silent), "{silent}");
+        }
+        for heard in ["sessile::models", "genai_of_another_name", "h2o", ""] {
+            assert!(is_discreet(heard), "{heard}");
+        }
     }
 
     #[test]

@@ -128,6 +128,10 @@ uuid_id!(
     MessageId, "message_id", now_v7
 );
 uuid_id!(
+    /// One document that a user uploaded, or had an agent write.
+    DocumentId, "document_id", now_v7
+);
+uuid_id!(
     /// The lineage of an event log. Opaque to clients; it changes only when the log was lost or restored.
     Epoch, "epoch", new_v4
 );

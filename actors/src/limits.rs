@@ -84,6 +84,19 @@ pub struct Limits {
     pub custom_event_bytes: usize,
     /// The answer of one run, in bytes. Beyond: `agent_error{result_too_large}`.
     pub result_bytes: usize,
+    /// A user's document, in bytes. Beyond: 413.
+    pub document_bytes: usize,
+    /// Documents of one user together, in bytes. Beyond: 413, `quota_exceeded`.
+    pub document_bytes_per_user: u64,
+    /// Documents of one user. Beyond: 413, `quota_exceeded`.
+    pub documents_per_user: usize,
+    /// Documents that one user sends or fetches at once. Beyond: 429.
+    pub document_transfers_per_user: usize,
+    /// Documents that all users send or fetch at once: each is held in memory. Beyond: 503.
+    pub document_transfers: usize,
+    /// How long a document may take to be sent or fetched. Beyond: 408, or the connection is cut.
+    #[serde(with = "humantime_serde")]
+    pub document_transfer_time: Duration,
     /// How long text of an answer is gathered before it becomes an event.
     #[serde(with = "humantime_serde")]
     pub text_flush_interval: Duration,
@@ -148,6 +161,12 @@ impl Default for Limits {
             tool_output_bytes: 64 * 1024,
             custom_event_bytes: 16 * 1024,
             result_bytes: 1024 * 1024,
+            document_bytes: 10 * 1024 * 1024,
+            document_bytes_per_user: 256 * 1024 * 1024,
+            documents_per_user: 1_000,
+            document_transfers_per_user: 2,
+            document_transfers: 32,
+            document_transfer_time: Duration::from_secs(60),
             text_flush_interval: Duration::from_millis(50),
             text_flush_bytes: 1024,
             history_page: 50,

@@ -1,9 +1,10 @@
-//! What the assistant knows of one run's conversation with its model: pure, so that every turn of it can be tested.
+//! What an agent knows of one run's conversation with its model: pure, so that every turn of it can be tested.
 
 use std::mem;
 
+use serde_json::Value;
 use sessile_actors::infra::AgentError;
-use sessile_actors::infra::model::{ChatMessage, ModelCall, ModelPiece};
+use sessile_actors::infra::model::{ChatMessage, ModelCall, ModelPiece, ModelUsage};
 use sessile_actors::protocol::server::ToolStatus;
 use sessile_actors::session::run::ToolReply;
 
@@ -38,10 +39,8 @@ pub enum Heard {
     Text(String),
     /// The step is over.
     End {
-        /// Tokens read.
-        input_tokens: u64,
-        /// Tokens written.
-        output_tokens: u64,
+        /// What it used.
+        usage: ModelUsage,
     },
 }
 
@@ -82,13 +81,7 @@ impl Conversation {
                 self.calls.push(call);
                 Ok(Heard::Nothing)
             }
-            ModelPiece::End {
-                input_tokens,
-                output_tokens,
-            } => Ok(Heard::End {
-                input_tokens,
-                output_tokens,
-            }),
+            ModelPiece::End { usage } => Ok(Heard::End { usage }),
         }
     }
 
@@ -107,6 +100,31 @@ impl Conversation {
             calls: calls.clone(),
         });
         Ok(calls)
+    }
+
+    /// Tells the model what was wrong with its answer.
+    pub fn object(&mut self, fault: String) {
+        self.messages.push(ChatMessage::User(fault));
+    }
+
+    /// What the model said last.
+    pub fn last_words(&self) -> &str {
+        match self.messages.last() {
+            Some(ChatMessage::Assistant { text, .. }) => text,
+            _ => "",
+        }
+    }
+
+    /// The results of all calls that succeeded.
+    pub fn results(&self) -> impl Iterator<Item = &Value> {
+        self.messages.iter().filter_map(|message| match message {
+            ChatMessage::Tool {
+                content,
+                is_error: false,
+                ..
+            } => Some(content),
+            _ => None,
+        })
     }
 
     /// Takes what a call brought.

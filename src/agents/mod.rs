@@ -5,6 +5,8 @@ use sessile_actors::infra::{AgentClassRegistry, AgentRegistryBuilder};
 pub mod assistant;
 mod conversation;
 pub mod echo;
+pub mod inline;
+mod steps;
 
 /// All agents, not yet frozen. `step_limit` bounds how often the assistant asks its model in one run.
 #[must_use]

@@ -20,15 +20,15 @@ pub struct Effective {
     pub is_default: bool,
 }
 
-/// Every key, in the order of `config/default.toml`.
+/// Every key, in the order of `config/default.toml`; what the operator has named stands behind its section.
 pub(super) fn list(layers: &Layers) -> Vec<Effective> {
-    let show = |(default, counts): (&Setting, &Setting)| Effective {
+    let show = |(default, counts): (Option<&Setting>, &Setting)| Effective {
         key: counts.key.clone(),
-        is_default: says_the_same(&default.value, &counts.value),
+        is_default: default.is_some_and(|default| says_the_same(&default.value, &counts.value)),
         value: without_secrets(&counts.value),
         origin: counts.origin.clone(),
     };
-    layers.effective().map(show).collect()
+    layers.effective().into_iter().map(show).collect()
 }
 
 /// Whether two values mean one thing: "1m" is "60s".
@@ -37,7 +37,8 @@ fn says_the_same(one: &Value, other: &Value) -> bool {
     one == other || time(one).is_some_and(|time_of_one| time(other) == Some(time_of_one))
 }
 
-/// Hides what a key of `auth.keys` holds as its `secret`. No other key holds one: others name files.
+/// Hides what a key of `auth.keys` holds as its `secret`. No other key holds one: others name files and
+/// variables.
 fn without_secrets(value: &Value) -> Value {
     match value {
         Value::Array(items) => Value::Array(items.iter().map(without_secrets).collect()),

@@ -1,7 +1,7 @@
 //! The layers below a [`Config`]: defaults, file, environment, flags. Each is checked by itself, so that a mistake is
 //! reported where it was made; the `config` crate then lays them over each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use config::{Map, Value, ValueKind};
 use toml::Table;
 
 use super::kind::Kind;
-use super::{Config, ConfigError, Flag, Sources};
+use super::{Config, ConfigError, Flag, Sources, open};
 
 /// The defaults, and by their types the schema: what isn't in there is no key.
 const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -112,16 +112,42 @@ impl Layers {
         count(&self.0) < before
     }
 
-    /// Every key with its default and the value that counts, in the order of the defaults.
-    pub(super) fn effective(&self) -> impl Iterator<Item = (&Setting, &Setting)> {
+    /// Every key with its default, where it has one, and the value that counts: in the order of the defaults, and at the end of
+    /// its section what the operator has named.
+    pub(super) fn effective(&self) -> Vec<(Option<&Setting>, &Setting)> {
         let defaults = self.0.iter().take(1).flat_map(|layer| &layer.0);
-        defaults.map(|default| (default, self.topmost(&default.key).unwrap_or(default)))
+        let mut all: Vec<_> = defaults
+            .map(|default| (Some(default), self.topmost(&default.key).unwrap_or(default)))
+            .collect();
+        let above = self.0.iter().skip(1).flat_map(|layer| &layer.0);
+        let named: BTreeSet<_> = above
+            .map(|setting| setting.key.as_str())
+            .filter(|key| open::kind(key).is_some())
+            .collect();
+        let section = |key: &str| key.split('.').next().unwrap_or_default().to_owned();
+        for counts in named.into_iter().filter_map(|key| self.topmost(key)) {
+            let last = all
+                .iter()
+                .rposition(|(_, other)| section(&other.key) == section(&counts.key));
+            all.insert(last.map_or(all.len(), |last| last + 1), (None, counts));
+        }
+        all
     }
 
     /// Says which layer a key's value came from.
     pub(super) fn origin(&self, key: &str) -> String {
         self.topmost(key)
             .map_or_else(|| DEFAULTS_NAME.to_owned(), |setting| setting.origin.clone())
+    }
+
+    /// The same where the key itself may be missing: then the layer that set another one of its section.
+    pub(super) fn origin_below(&self, key: &str) -> String {
+        let section = key.rsplit_once('.').map_or(key, |(section, _)| section);
+        let is_sibling = |other: &str| other.strip_prefix(section).is_some_and(|rest| rest.starts_with('.'));
+        let mut top_first = self.0.iter().rev().flat_map(|layer| layer.0.iter().rev());
+        let sibling = top_first.find(|setting| is_sibling(&setting.key));
+        let counts = self.topmost(key).or(sibling);
+        counts.map_or_else(|| DEFAULTS_NAME.to_owned(), |setting| setting.origin.clone())
     }
 
     fn topmost(&self, key: &str) -> Option<&Setting> {
@@ -216,7 +242,7 @@ impl Schema {
     }
 
     fn read(&self, key: String, text: &str, origin: String) -> Setting {
-        let kind = self.kinds.get(&key).copied().unwrap_or(Kind::Text);
+        let kind = self.kind(&key).unwrap_or(Kind::Text);
         Setting {
             value: kind.read(text),
             key,
@@ -236,18 +262,19 @@ impl Schema {
             found: found(value),
             expected,
         };
-        let Some(kind) = self.kinds.get(key) else {
+        let Some(kind) = self.kind(key) else {
             if self.is_section(key) {
                 return Err(wrong("its keys one by one: it is a section"));
             }
-            let nearest = nearest(key, self.kinds.keys().map(String::as_str));
+            let named = open::like(key);
+            let nearest = nearest(key, self.kinds.keys().chain(&named).map(String::as_str));
             return Err(ConfigError::UnknownKey {
                 layer: origin.clone(),
                 key: key.clone(),
                 nearest,
             });
         };
-        if *kind == Kind::Keys {
+        if kind == Kind::Keys {
             for (index, field) in fields(value) {
                 if !KEY_FIELDS.contains(&field) {
                     let (layer, key) = (origin.clone(), format!("{key}[{index}].{field}"));
@@ -263,7 +290,14 @@ impl Schema {
         }
     }
 
+    fn kind(&self, key: &str) -> Option<Kind> {
+        self.kinds.get(key).copied().or_else(|| open::kind(key))
+    }
+
     fn is_section(&self, key: &str) -> bool {
+        if open::is_section(key) {
+            return true;
+        }
         let starts = |known: &String| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
         self.kinds.keys().any(starts)
     }

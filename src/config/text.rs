@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use rust_decimal::Decimal;
 use serde::de::{Deserialize, Deserializer, Error};
 
 pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
@@ -19,6 +20,21 @@ pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 
 pub(super) fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     Ok(optional(deserializer)?.map(PathBuf::from))
+}
+
+/// The highest price of a million tokens, in US dollars. Above it stands something else than a price.
+const PRICE_MAX: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
+
+pub(super) fn optional_price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
+    let Some(text) = optional(deserializer)? else {
+        return Ok(None);
+    };
+    match text.parse::<Decimal>() {
+        Ok(price) if !price.is_sign_negative() && price <= PRICE_MAX => Ok(Some(price)),
+        _ => Err(D::Error::custom(format!(
+            "{text:?} is no price such as \"0.15\", from 0 to {PRICE_MAX}"
+        ))),
+    }
 }
 
 pub(super) fn count_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
@@ -37,10 +53,18 @@ pub(super) fn count_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 /// One of an enum's names. The error lists them, which that of the `config` crate does not; it does not quote the text: in a key of
 /// `auth.keys` that may be the secret, in the wrong place.
 pub(super) fn choice<'de, D: Deserializer<'de>, T: ValueEnum>(deserializer: D) -> Result<T, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    T::from_str(&text, false).map_err(|_| {
+    choose(&String::deserialize(deserializer)?)
+}
+
+/// The same where nothing may be said.
+pub(super) fn optional_choice<'de, D: Deserializer<'de>, T: ValueEnum>(deserializer: D) -> Result<Option<T>, D::Error> {
+    optional(deserializer)?.map(|text| choose(&text)).transpose()
+}
+
+fn choose<T: ValueEnum, E: Error>(text: &str) -> Result<T, E> {
+    T::from_str(text, false).map_err(|_| {
         let variants = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
         let names: Vec<_> = variants.map(|variant| format!("{:?}", variant.get_name())).collect();
-        D::Error::custom(format!("it is none of {}", names.join(", ")))
+        E::custom(format!("it is none of {}", names.join(", ")))
     })
 }

@@ -25,6 +25,7 @@ pub(super) fn check(config: &Config, layers: &Layers, faults: &mut Vec<ConfigErr
     above_zero(config, layers, faults);
     readable(config, layers, faults);
     keys(config, layers, faults);
+    models(config, layers, faults);
     if is_whole {
         in_step(config, layers, faults);
         tokens(config, faults);
@@ -44,6 +45,7 @@ fn above_zero(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
         ("server.max_connections", config.server.max_connections),
         ("auth.tickets", config.auth.tickets),
         ("agents.step_limit", config.agents.step_limit as usize),
+        ("models.concurrency", config.models.concurrency),
     ];
     for (key, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
         zero(key);
@@ -52,9 +54,17 @@ fn above_zero(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
         ("server.request_timeout", config.server.request_timeout),
         ("auth.guest_ttl", config.auth.guest_ttl),
         ("auth.ticket_ttl", config.auth.ticket_ttl),
+        ("models.connect_timeout", config.models.connect_timeout),
+        ("models.first_token_timeout", config.models.first_token_timeout),
+        ("models.stall_timeout", config.models.stall_timeout),
     ];
     for (key, _) in times.into_iter().filter(|(_, time)| *time == Duration::ZERO) {
         zero(key);
+    }
+    for (name, model) in &config.models.named {
+        for field in model.zeros() {
+            zero(&format!("models.named.{name}.{field}"));
+        }
     }
     // By way of their serialized form, so that a limit which is added tomorrow is checked too.
     let limits = serde_json::to_value(&config.limits).unwrap_or_default();
@@ -203,6 +213,42 @@ fn fault(key: &Key) -> Option<&'static str> {
         }
         KeyAlgorithm::RS256 | KeyAlgorithm::ES256 => (!set(&key.public_key_file))
             .then_some("RS256 and ES256 need the public key: set public_key_file to a PEM file"),
+    }
+}
+
+/// What each named model says by itself, and that every model which is named somewhere is there.
+fn models(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
+    let mut invalid = |key: String, problem: String| {
+        faults.push(ConfigError::Invalid {
+            layer: layers.origin_below(&key),
+            key,
+            problem,
+        });
+    };
+    let models = &config.models;
+    for (name, model) in &models.named {
+        for (field, problem) in model.faults(name) {
+            invalid(format!("models.named.{name}.{field}"), problem);
+        }
+    }
+    let fault = |name: &str| match name {
+        "offline" => None,
+        "scripted" if models.scripted_file.is_some() => None,
+        name if models.named.contains_key(name) => None,
+        _ => Some(format!(
+            "no model is named {name:?}: write \"offline\", or add [models.named.NAME] with that name"
+        )),
+    };
+    if let Some(problem) = fault(&models.default) {
+        invalid("models.default".to_owned(), problem);
+    }
+    for (agent, names) in &config.agents.models {
+        let key = format!("agents.models.{agent}");
+        if names.is_empty() {
+            invalid(key, "it names no model: name one, or leave the key out".to_owned());
+        } else if let Some(problem) = names.iter().find_map(|name| fault(name)) {
+            invalid(key, problem);
+        }
     }
 }
 

@@ -93,6 +93,11 @@ impl Problem {
         .with_header(header::ALLOW, HeaderValue::from_static(allow))
     }
 
+    /// 408: it took too long to arrive.
+    pub fn timed_out(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, detail)
+    }
+
     /// 409: not in the state that it is in now.
     pub fn conflict(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
@@ -101,6 +106,16 @@ impl Problem {
     /// 413: the body is beyond its limit.
     pub fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 413 with the code `quota_exceeded`: the body is within its limit, but beyond what the user may keep.
+    pub fn quota_exceeded(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::too_large(detail).with_code("quota_exceeded")
+    }
+
+    /// 415: not of a kind that is taken here.
+    pub fn unsupported(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
     /// 426: not a WebSocket handshake of version 13.
@@ -218,6 +233,19 @@ fn whole_seconds(wait: Duration) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_is_told_from_a_body_that_is_too_large_by_its_code() {
+        let code = |problem: Problem| {
+            let body: serde_json::Value = serde_json::from_str(&problem.body()).unwrap();
+            (body["status"].clone(), body.get("code").cloned())
+        };
+        assert_eq!(code(Problem::too_large("too large")), (413.into(), None));
+        assert_eq!(
+            code(Problem::quota_exceeded("no room")),
+            (413.into(), Some("quota_exceeded".into()))
+        );
+    }
 
     #[test]
     fn a_refusal_is_problem_details_and_says_when_to_come_back() {

@@ -9,6 +9,7 @@
 //! | `/v1/threads`, `/v1/threads/{id}`, `/v1/threads/{id}/messages` | GET POST PATCH DELETE | `threads` |
 //! | `/v1/agents/{name}/runs` | POST | `runs`: a run without a socket, as events or answered once |
 //! | `/v1/sessions/{id}/events` | GET | `events`: resumes a session as server-sent events |
+//! | `/v1/documents`, `/v1/documents/{id}`, `/v1/documents/{id}/content` | GET POST DELETE | `documents` |
 //! | `/v1/sessions/{id}/stop` | POST | `sessions`: stops runs past a wedged socket |
 //! | `/v1/markdown` | POST | `markdown`: safe HTML for a page |
 //! | `/` and assets | GET | `page` |
@@ -23,6 +24,7 @@ pub mod handshake;
 pub mod socket;
 
 mod catalogue;
+mod documents;
 mod events;
 mod health;
 mod markdown;
@@ -33,6 +35,7 @@ mod sessions;
 mod threads;
 mod tickets;
 mod trail;
+mod transfers;
 mod upgrade;
 
 #[cfg(test)]
@@ -57,7 +60,9 @@ pub use self::doorkeeper::{Caller, Doorkeeper, Ticket, Visitor};
 pub use self::error::Problem;
 use self::page::PageSource;
 use self::socket::OpenSockets;
+use self::transfers::Transfers;
 use crate::config;
+use crate::store::DocumentStore;
 
 /// Connections that the kernel keeps for us. Beyond: it refuses them.
 const BACKLOG: i32 = 1024;
@@ -79,6 +84,8 @@ pub struct State {
     pub infra: Arc<Infra>,
     /// Who may enter, and who they are.
     pub doorkeeper: Arc<dyn Doorkeeper>,
+    /// Where users' documents are kept.
+    pub documents: Arc<dyn DocumentStore>,
     /// Counts the sockets that were let in.
     pub sockets: OpenSockets,
 }
@@ -168,6 +175,22 @@ pub fn routes(config: &mut web::ServiceConfig) {
             at("/v1/agents/{name}/runs", "POST", [web::post().to(runs::start)]).app_data(json_up_to(runs::BODY_BYTES)),
         )
         .service(at("/v1/sessions/{id}/events", "GET", [web::get().to(events::follow)]))
+        .app_data(web::Data::new(Transfers::default()))
+        .service(at(
+            "/v1/documents",
+            "GET, POST",
+            [web::get().to(documents::list), web::post().to(documents::upload)],
+        ))
+        .service(at(
+            "/v1/documents/{id}",
+            "GET, DELETE",
+            [web::get().to(documents::info), web::delete().to(documents::delete)],
+        ))
+        .service(at(
+            "/v1/documents/{id}/content",
+            "GET",
+            [web::get().to(documents::content)],
+        ))
         .service(at("/v1/sessions/{id}/stop", "POST", [web::post().to(sessions::stop)]))
         .service(at("/v1/session", "GET", [web::get().to(upgrade::required)]))
         .service(at("/ws", "GET", [web::get().to(upgrade::required)]))
@@ -230,6 +253,7 @@ mod tests {
     use super::*;
 
     const THREAD: &str = "/v1/threads/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
+    const DOCUMENT: &str = "/v1/documents/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
     const MARKDOWN: &str = "/v1/markdown";
     const RUNS: &str = "/v1/agents/mute/runs";
     const EVENTS: &str = "/v1/sessions/4bf92f35-77b3-4da6-a3ce-929d0e0e4736/events";
@@ -255,6 +279,17 @@ mod tests {
             (&Method::PATCH, THREAD, Some(json!({"name": "other"})), "ada", 200),
             (&Method::PATCH, THREAD, Some(json!({"name": "other"})), STRANGER, 404),
             (&get, "/v1/threads/default/messages", None, "ada", 404),
+            (&get, "/v1/documents", None, "ada", 200),
+            (&get, "/v1/documents?limit=x", None, "ada", 400),
+            (&post, "/v1/documents?name=a.json", Some(json!({"a": 1})), "ada", 201),
+            (&post, "/v1/documents?name=a.json", None, "ada", 415),
+            (&post, "/v1/documents", Some(json!({})), "ada", 400),
+            (&post, "/v1/documents?name=a%0ab", Some(json!({})), "ada", 400),
+            (&get, DOCUMENT, None, "ada", 404),
+            (&get, &format!("{DOCUMENT}/content"), None, "ada", 404),
+            (&get, "/v1/documents/usage.csv", None, "ada", 404),
+            (&Method::DELETE, DOCUMENT, None, "ada", 404),
+            (&get, "/v1/documents", None, "", 401),
             (&get, "/v1/session", None, "ada", 426),
             (&get, "/ws", None, "ada", 426),
             (&post, STOP, None, "ada", 404),

@@ -31,6 +31,7 @@ use tokio::net::TcpStream;
 
 use super::{Doorkeeper, Problem, State, Ticket, Visitor, listen, serve};
 use crate::config::{Config, Sources};
+use crate::store::MemoryDocuments;
 
 /// The only host that the doorkeeper lets in.
 pub(super) const HOST: &str = "sessile.test";
@@ -238,6 +239,7 @@ pub(super) fn state() -> State {
         supervisor: RootSupervisor::new(Arc::clone(&infra), vec![shard], || ()).start(),
         infra,
         doorkeeper: Arc::new(Believer),
+        documents: Arc::new(MemoryDocuments::start()),
         sockets: super::socket::OpenSockets::default(),
     }
 }

@@ -119,7 +119,7 @@ pub(super) async fn messages(
 }
 
 /// Changes cost what messages cost, whichever way they come.
-async fn within_rate(state: &State, user: &UserId) -> Result<(), Problem> {
+pub(super) async fn within_rate(state: &State, user: &UserId) -> Result<(), Problem> {
     match timeout(ANSWER_TIMEOUT, state.supervisor.send(Rate(user.clone()))).await {
         Ok(Ok(Rating::Within)) => Ok(()),
         Ok(Ok(Rating::Beyond { retry_after })) => Err(Problem::too_many(

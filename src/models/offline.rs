@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use sessile_actors::infra::Model;
-use sessile_actors::infra::model::{ModelError, ModelPiece, ModelRequest, ModelStream};
+use sessile_actors::infra::model::{ModelError, ModelPiece, ModelRequest, ModelStream, ModelUsage};
 
 mod abilities;
 mod answer;
@@ -59,6 +59,10 @@ impl Model for OfflineModel {
         NAME
     }
 
+    fn follows_rules(&self) -> bool {
+        true
+    }
+
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let delay = self.piece_delay;
         let pieces = pieces(answer::to(&request), super::words_read(&request));
@@ -84,10 +88,12 @@ fn pieces(answer: Answer, input_tokens: u64) -> VecDeque<ModelPiece> {
             .map(|piece| ModelPiece::Text(piece.to_owned())),
     );
     pieces.extend(calls.into_iter().map(ModelPiece::Call));
-    pieces.push_back(ModelPiece::End {
+    let usage = ModelUsage {
         input_tokens,
         output_tokens,
-    });
+        cost_micros: 0,
+    };
+    pieces.push_back(ModelPiece::End { usage });
     pieces
 }
 
@@ -143,7 +149,7 @@ mod tests {
         let (first, rest) = pieces.split_first().unwrap();
         let (last, texts) = rest.split_last().unwrap();
         assert!(matches!(first, ModelPiece::Reasoning(_)));
-        assert!(matches!(last, ModelPiece::End { input_tokens: 1, output_tokens } if *output_tokens > 20));
+        assert!(matches!(last, ModelPiece::End { usage } if usage.input_tokens == 1 && usage.output_tokens > 20));
         assert!(texts.len() > 20);
         for piece in texts {
             assert!(
@@ -151,6 +157,11 @@ mod tests {
                 "{piece:?}"
             );
         }
+    }
+
+    #[test]
+    fn it_says_that_it_follows_rules() {
+        assert!(OfflineModel::default().follows_rules());
     }
 
     #[tokio::test]

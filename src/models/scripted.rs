@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, future, stream};
 use serde_json::Value;
 use sessile_actors::infra::Model;
-use sessile_actors::infra::model::{ChatMessage, ModelCall, ModelError, ModelPiece, ModelRequest, ModelStream};
+use sessile_actors::infra::model::{
+    ChatMessage, ModelCall, ModelError, ModelPiece, ModelRequest, ModelStream, ModelUsage,
+};
 
 mod file;
 mod script;
@@ -120,10 +122,12 @@ impl Player {
                 Some(Step::Repeat { .. }) => continue,
                 None => {
                     self.over = true;
-                    Ok(ModelPiece::End {
+                    let usage = ModelUsage {
                         input_tokens: self.input_tokens,
                         output_tokens: self.output_tokens,
-                    })
+                        cost_micros: 0,
+                    };
+                    Ok(ModelPiece::End { usage })
                 }
             };
             return Some((piece, self));
@@ -209,10 +213,12 @@ mod tests {
     }
 
     fn end(input_tokens: u64, output_tokens: u64) -> Result<ModelPiece, ModelError> {
-        Ok(ModelPiece::End {
+        let usage = ModelUsage {
             input_tokens,
             output_tokens,
-        })
+            cost_micros: 0,
+        };
+        Ok(ModelPiece::End { usage })
     }
 
     #[tokio::test]

@@ -1,12 +1,16 @@
-//! Where events, threads and notes are kept. The only folder that names sqlx.
+//! Where events, threads, notes and documents are kept. The only folder that names sqlx.
 
 use futures_util::future::BoxFuture;
 use sessile_actors::ids::UserId;
 use uuid::Uuid;
 
+pub mod documents;
 pub mod notes;
 pub mod sqlite;
 
+pub use documents::{
+    DocumentError, DocumentInfo, DocumentLimits, DocumentStore, Found, MemoryDocuments, document_name,
+};
 pub use notes::MemoryNotes;
 pub use sqlite::{OpenError, SqliteStore};
 

@@ -1,9 +1,22 @@
-//! What tests of tools share: calls on behalf of a user.
+//! What tests of tools share: ports to empty stores, and calls on behalf of a user.
+
+use std::sync::Arc;
 
 use serde_json::Value;
 use sessile_actors::ids::CallId;
 use sessile_actors::infra::{Tool, ToolClassRegistry, ToolContext, ToolError};
 use tokio_util::sync::CancellationToken;
+
+use super::ToolPorts;
+use crate::store::{MemoryDocuments, MemoryNotes};
+
+/// Ports to stores in memory, with nothing in them.
+pub fn ports() -> ToolPorts {
+    ToolPorts {
+        notes: Arc::new(MemoryNotes::start()),
+        documents: Arc::new(MemoryDocuments::start()),
+    }
+}
 
 /// Freezes one tool.
 pub fn frozen(tool: impl Tool + 'static) -> ToolClassRegistry {

@@ -8,22 +8,32 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sessile_actors::infra::{ToolClassRegistry, ToolError, ToolRegistryBuilder};
 
-use crate::store::NoteStore;
+use crate::store::{DocumentStore, NoteStore};
 
 pub mod calculator;
+pub mod corpus;
 pub mod current_time;
 #[cfg(test)]
 pub(crate) mod doubles;
 pub mod notes;
 pub mod text_stats;
 
+/// What the tools reach their users' rows through.
+#[derive(Clone)]
+pub struct ToolPorts {
+    pub notes: Arc<dyn NoteStore>,
+    pub documents: Arc<dyn DocumentStore>,
+}
+
 /// All tools, not yet frozen.
 #[must_use]
-pub fn all(notes: Arc<dyn NoteStore>) -> ToolRegistryBuilder {
+pub fn all(ports: ToolPorts) -> ToolRegistryBuilder {
     ToolClassRegistry::builder()
         .tool(calculator::Calculator)
+        .tool(corpus::Corpus::new(Arc::clone(&ports.documents)))
+        .tool(corpus::CorpusDelete::new(ports.documents))
         .tool(current_time::CurrentTime::new(SystemTime::now))
-        .tool(notes::Notes::new(notes))
+        .tool(notes::Notes::new(ports.notes))
         .tool(text_stats::TextStats)
 }
 
@@ -43,9 +53,19 @@ mod tests {
 
     #[tokio::test]
     async fn all_tools_freeze_and_none_takes_a_field_that_it_did_not_declare() {
-        let tools = all(Arc::new(crate::store::MemoryNotes::start())).freeze().unwrap();
+        let tools = all(doubles::ports()).freeze().unwrap();
         let names: Vec<_> = tools.specs().map(|spec| spec.name.as_str()).collect();
-        assert_eq!(names, ["calculator", "current_time", "notes", "text_stats"]);
+        assert_eq!(
+            names,
+            [
+                "calculator",
+                "corpus",
+                "corpus_delete",
+                "current_time",
+                "notes",
+                "text_stats"
+            ]
+        );
         for spec in tools.specs() {
             assert_eq!(spec.parameters["additionalProperties"], false, "{}", spec.name);
         }

@@ -3,6 +3,7 @@
 import { Conversation } from "./conversation.js";
 import { byId, make } from "./dom.js";
 import * as door from "./door.js";
+import * as files from "./files.js";
 import { Link } from "./link.js";
 import { Runs } from "./runs.js";
 import { Threads } from "./threads.js";
@@ -24,6 +25,7 @@ const runs = new Runs();
 const link = new Link({ onFrame: take, onState: showState, onSignIn: signIn });
 const conversation = new Conversation(runs, {
   onRetry: again,
+  onDecide: decide,
   onEarlier: (before) => loadHistory(before),
   onTooLong: () => loadHistory(),
 });
@@ -40,6 +42,11 @@ const threads = new Threads({
 // The requests that are open, by what they are for: an older answer is not taken for a newer one.
 const asked = { threads: null, moreThreads: null, history: null, earlier: null, back: null, deletion: null };
 let readAgain = 0;
+// What is told to runs at work, by the frame's id: {run, content}; and what is to be asked again where a decision is refused.
+const steered = new Map();
+const decisions = new Map();
+// The agents that can be told something while they work.
+const steerable = new Set();
 
 // What arrives.
 
@@ -54,6 +61,12 @@ function take(frame, refusedMessage) {
       conversation.accepted(payload);
       threads.mark(payload.thread_id, payload.run_id, ACTIVE.has(payload.run_state));
       loadThreads();
+      break;
+    case "steering_accepted":
+      told(payload.message_id);
+      break;
+    case "decision_accepted":
+      decisions.delete(payload.message_id);
       break;
     case "thread_created":
     case "thread_switched":
@@ -147,7 +160,7 @@ function open(thread) {
   // What was written and not answered yet, before a reload too.
   for (const [id, { frame }] of link.unanswered) {
     const { payload } = JSON.parse(frame);
-    if ((payload.thread_id ?? thread) === thread) conversation.add(id, payload);
+    if ((payload.thread_id ?? thread) === thread) conversation.add(id, payload, named(payload.references));
   }
 }
 
@@ -196,7 +209,20 @@ function deletedElsewhere(thread) {
   if (thread === conversation.thread && thread !== asked.deletion) setTimeout(() => loadHistory(), READ_AGAIN);
 }
 
+// The server took what a run was told; the run takes it at its next step.
+function told(id) {
+  const { run, content } = steered.get(id) ?? {};
+  steered.delete(id);
+  if (!run) return;
+  runs.steer(run, id, content, false);
+  conversation.update(run);
+  if (byId("content").value.trim() === content) draft("");
+}
+
 function refused({ reply_to, message, retryable, retry_after_ms }, words) {
+  steered.delete(reply_to);
+  decisions.get(reply_to)?.();
+  decisions.delete(reply_to);
   // What is only read is read again.
   const read = { [asked.history]: () => loadHistory(), [asked.threads]: () => loadThreads() }[reply_to];
   if (read && retryable && readAgain < READ_AGAIN_MAX) {
@@ -208,7 +234,10 @@ function refused({ reply_to, message, retryable, retry_after_ms }, words) {
   if (reply_to === asked.back) return;
   const isShown = conversation.refused(reply_to, message);
   // Of a thread that is not shown any more: its words are given back where they can be sent again.
-  if (words && !isShown) draft(`${byId("content").value}\n${words.content}`.trim());
+  if (words && !isShown) {
+    draft(`${byId("content").value}\n${words.content}`.trim());
+    files.giveBack(named(words.references));
+  }
   toast(sentence(message));
   loadThreads();
 }
@@ -253,7 +282,8 @@ async function loadAgents() {
     const agents = await door.agents();
     const chosen = sessionStorage.getItem("agent");
     const isThere = agents.some(({ name }) => name === chosen);
-    for (const { name, description, default: isDefault } of agents) {
+    for (const { name, description, default: isDefault, steerable: takesSteering } of agents) {
+      if (takesSteering) steerable.add(name);
       const selected = isThere ? name === chosen : isDefault;
       byId("agent").append(make("option", { value: name, title: description, selected }, name));
     }
@@ -264,14 +294,15 @@ async function loadAgents() {
 
 // What a person does.
 
-function say(content, agent) {
+function say(content, agent, with_files = []) {
   if (byId("send").disabled) {
     toast("This page has stopped: reload it to go on.");
     return false;
   }
-  const payload = { content, agent: agent || undefined, thread_id: conversation.thread ?? undefined };
+  const references = with_files.length ? with_files.map(({ document_id }) => document_id) : undefined;
+  const payload = { content, agent: agent || undefined, thread_id: conversation.thread ?? undefined, references };
   try {
-    conversation.add(link.deliver("user_message", payload), payload);
+    conversation.add(link.deliver("user_message", payload), payload, with_files);
   } catch (refusal) {
     toast(refusal.message);
     return false;
@@ -283,8 +314,25 @@ function say(content, agent) {
 function again(turn) {
   // Dropped only once it is kept anew: it may be refused again, here, and its words must not go with it.
   const isRefused = turn.state === "refused";
-  if (say(turn.content, turn.agent ?? byId("agent").value) && isRefused) conversation.drop(turn);
+  if (say(turn.content, turn.agent ?? byId("agent").value, turn.files) && isRefused) conversation.drop(turn);
 }
+
+// Tells the run at work something. The words stay in their field until the server has taken them.
+function steer() {
+  const content = byId("content").value.trim();
+  const run = runs.get(conversation.atWork?.run);
+  if (!content || !run) return;
+  const id = ask("steer", { run_id: run.id, content });
+  if (id) steered.set(id, { run, content });
+}
+
+function decide(call_id, decision, note, askAgain) {
+  const id = ask("tool_decision", { call_id, decision, note: note || undefined });
+  id ? decisions.set(id, askAgain) : askAgain();
+}
+
+// Of a message that is read back only the ids of its files are known.
+const named = (references = []) => references.map((document_id) => ({ document_id, name: "a file" }));
 
 function stop() {
   const reason = "on the page";
@@ -295,6 +343,7 @@ function stop() {
 
 function showStop() {
   byId("stop").disabled = !conversation.isAtWork;
+  byId("steer").hidden = !steerable.has(runs.get(conversation.atWork?.run)?.agent);
 }
 
 function showState(state, text) {
@@ -342,9 +391,12 @@ function fit() {
 byId("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const content = byId("content").value.trim();
-  if (!content || !say(content, byId("agent").value)) return;
+  const with_files = files.taken();
+  if (with_files === null) return toast("A file is still on its way: send the message once it has arrived.");
+  if (!content || !say(content, byId("agent").value, with_files)) return;
   byId("content").value = "";
   sessionStorage.removeItem("draft");
+  files.clear();
   fit();
 });
 
@@ -362,6 +414,7 @@ byId("ideas").addEventListener("click", ({ target }) => {
 });
 
 byId("stop").addEventListener("click", stop);
+byId("steer").addEventListener("click", steer);
 
 byId("agent").addEventListener("change", ({ target }) => sessionStorage.setItem("agent", target.value));
 
@@ -379,4 +432,5 @@ addEventListener("focus", () => link.isLive && loadThreads());
 byId("content").value = sessionStorage.getItem("draft") ?? "";
 fit();
 timeline.begin();
+files.begin(() => link.limits?.document_bytes);
 link.start();

@@ -1,6 +1,6 @@
-// A card for a tool call: arguments, result, time.
+// A card for a tool call: arguments, result, time, and a person's decision where the tool asks for one.
 
-import { durationOf, make } from "./dom.js";
+import { button, durationOf, make, timeOf } from "./dom.js";
 
 const SAYS = {
   running: "at work",
@@ -13,11 +13,18 @@ const SAYS = {
   unknown: "outcome unknown",
 };
 
+const DECIDED = { approve: "Approved", deny: "Denied", expired: "Nobody decided in time" };
+
 // Characters of an argument or a result in the card's line; the whole stands inside.
 const GIST = 70;
 
 export class Card {
-  constructor(step) {
+  constructor(step, { onDecide }) {
+    this.decide = (decision) => {
+      for (const control of this.approval.querySelectorAll("button")) control.disabled = true;
+      onDecide(step.key, decision, this.note.value.trim(), () => this.ask());
+    };
+    this.approval = make("div", { className: "approval", hidden: true });
     this.state = make("span", { className: "state" });
     this.gist = make("span", { className: "gist" });
     this.input = make("pre", { className: "arguments", tabIndex: 0, ariaLabel: "Arguments", role: "region" });
@@ -25,19 +32,39 @@ export class Card {
     const summary = make("summary", {}, make("b", {}, step.tool), this.gist, this.state);
     const label = (text) => make("p", { className: "label" }, text);
     this.node = make("details", { className: "tool", data: { call: step.key } }, summary, label("Arguments"), this.input);
-    this.node.append(label("Result"), this.output);
+    this.node.append(this.approval, label("Result"), this.output);
     this.update(step);
   }
 
-  update({ status, parameters, result, truncated, took }) {
+  update({ status, parameters, result, truncated, took, approval = null }) {
     // Each event of a run asks every card, and an argument or a result may be long.
-    if (status === this.status && parameters === this.parameters) return;
-    Object.assign(this, { status, parameters });
+    if (status === this.status && parameters === this.parameters && approval === this.asked) return;
+    Object.assign(this, { status, parameters, asked: approval });
+    if (approval) this.ask();
     this.node.dataset.status = status;
-    this.state.textContent = took === undefined ? SAYS[status] : `${SAYS[status]}, ${durationOf(took)}`;
+    const isAsked = status === "running" && approval?.decision === null;
+    this.state.textContent = isAsked ? "waits for you" : took === undefined ? SAYS[status] : `${SAYS[status]}, ${durationOf(took)}`;
     this.input.textContent = parameters === null ? "not known any more" : pretty(parameters);
     this.output.textContent = status === "running" ? "at work" : pretty(result) + (truncated ? "\n(cut at its limit)" : "");
     this.gist.textContent = parameters === null ? "" : short(parameters);
+  }
+
+  // Asks for a decision, or tells the one that was made.
+  ask() {
+    const { until, decision, note } = this.asked;
+    this.approval.hidden = false;
+    if (decision !== null || this.status !== "running") {
+      const said = DECIDED[decision] ?? "Not decided before the run ended";
+      return this.approval.replaceChildren(make("p", {}, note ? `${said}: ${note}` : said));
+    }
+    this.node.open = true;
+    this.note ??= make("input", { ariaLabel: "A word on why", placeholder: "A word on why, if you like", maxLength: 200 });
+    const buttons = [
+      button("Approve", () => this.decide("approve"), { className: "approve" }),
+      button("Deny", () => this.decide("deny"), { className: "deny" }),
+    ];
+    const question = make("p", {}, `The agent asks to do exactly this. It waits for you until ${timeOf(until)}.`);
+    this.approval.replaceChildren(question, this.note, ...buttons);
   }
 }
 

@@ -9,10 +9,10 @@ const TURNS_MAX = 200;
 const NEAR_END = 120;
 
 export class Conversation {
-  constructor(runs, { onRetry, onEarlier, onTooLong }) {
+  constructor(runs, { onRetry, onDecide, onEarlier, onTooLong }) {
     this.runs = runs;
     this.onTooLong = onTooLong;
-    this.tools = { onRetry, follow: (change) => this.follow(change) };
+    this.tools = { onRetry, onDecide, follow: (change) => this.follow(change) };
     byId("earlier").addEventListener("click", () => onEarlier(this.before));
     this.open(null);
   }
@@ -31,6 +31,11 @@ export class Conversation {
     return this.turns.some((turn) => turn.isAtWork);
   }
 
+  // The turn whose run works now.
+  get atWork() {
+    return this.turns.find((turn) => turn.state === "running");
+  }
+
   get hasAnswers() {
     return this.turns.some((turn) => turn.state === "ended");
   }
@@ -44,9 +49,10 @@ export class Conversation {
   }
 
   // What was just written.
-  add(message, { content, agent }) {
+  add(message, { content, agent }, files = []) {
     if (this.byMessage(message)) return;
-    this.turns.push(new Turn({ message, content, agent, at: new Date().toISOString(), state: "sending" }, this.tools));
+    const at = new Date().toISOString();
+    this.turns.push(new Turn({ message, content, agent, files, at, state: "sending" }, this.tools));
     this.arrange();
     this.toEnd();
   }
@@ -81,10 +87,12 @@ export class Conversation {
   }
 
   // A run of this thread went on. One that the history tells of, or will tell of, has its place there.
-  update(run) {
+  update(part) {
+    const run = this.runs.rootOf(part);
     let turn = this.byRun(run.id);
     if (!turn) {
-      if (this.asOfSeq === null || run.seq <= this.asOfSeq) return;
+      // One whose beginning was not seen may be a child of a run that the history tells of.
+      if (this.asOfSeq === null || run.seq <= this.asOfSeq || !run.isBegun) return;
       turn = new Turn({ run: run.id, agent: run.agent, state: "running" }, this.tools);
       this.turns.push(turn);
     }
@@ -150,7 +158,7 @@ export class Conversation {
     } else turn.showAnswer(said.content, said.status === "partial");
   }
 
-  showGoingOn({ active_runs, queued }, session, page, known) {
+  showGoingOn({ active_runs, queued, pending_approvals }, session, page, known) {
     const waiting = new Set(queued.map(({ run_id }) => run_id));
     for (const active of active_runs) {
       let turn = page.find(({ run }) => run === active.run_id);
@@ -159,6 +167,7 @@ export class Conversation {
         page.push(turn);
       }
       const run = this.runs.takeActive(active, this.thread, this.asOfSeq);
+      for (const pending of pending_approvals) this.runs.takePending(pending, run);
       turn.become(active.session_id === session ? "running" : "elsewhere");
       turn.showRun(run);
     }

@@ -24,13 +24,16 @@ export class Runs {
   // Takes an event in; gives back its run.
   take({ type, seq, thread_id, run_id, agent_name, payload }) {
     const run = this.open(run_id, thread_id, agent_name);
-    run.seq = seq;
+    for (let at = run; at; at = this.get(at.parent)) at.seq = seq;
     if (payload.erased) {
       // Its thread was deleted. That it ended is still told.
       if (ENDS.has(type)) end(run, type, seq, { reason: "its thread was deleted", message: "Its thread was deleted" });
       return run;
     }
     switch (type) {
+      case "agent_started":
+        this.begin(run, payload.parent_run_id);
+        break;
       case "agent_thinking":
         addStep(run, { kind: "thought", key: seq, text: payload.reasoning });
         break;
@@ -40,8 +43,29 @@ export class Runs {
       case "tool_executing":
         addStep(run, callOf(payload.call_id, payload.tool_name, payload.parameters));
         break;
+      case "tool_approval_requested":
+        askForApproval(run, payload);
+        break;
+      case "tool_approval_decided":
+        decide(run, payload);
+        break;
       case "tool_completed":
         complete(run, payload);
+        break;
+      case "steering_applied":
+        this.steer(run, payload.message_id, payload.content, true);
+        break;
+      case "budget_warning":
+        addStep(run, { kind: "warning", key: seq, text: budget(payload) });
+        break;
+      case "workflow_started":
+        addStep(run, workflowOf(seq, payload));
+        break;
+      case "step_started":
+        atStep(run, payload, "running");
+        break;
+      case "step_completed":
+        atStep(run, payload, payload.status);
         break;
       case "partial_result":
         addText(run, payload);
@@ -51,9 +75,41 @@ export class Runs {
     return run;
   }
 
+  // A run whose first event was seen. A child stands in its parent: in the step that is at work for it, or by itself.
+  begin(run, parent) {
+    run.isBegun = true;
+    if (!parent || run.parent) return;
+    run.parent = parent;
+    const above = this.open(parent, run.thread, null);
+    const step = stepFor(above, run.agent);
+    if (step) step.children.push(run);
+    else addStep(above, { kind: "child", key: run.id, run });
+  }
+
+  // What the user told a run while it worked: taken by the server, then by the agent.
+  steer(run, id, text, isApplied) {
+    addStep(run, { kind: "steer", key: id, text, isApplied });
+    if (isApplied) run.steps.find((step) => step.key === id && (step.isApplied = true));
+  }
+
+  // A call that waits for a person, as a snapshot tells it.
+  takePending(pending, root) {
+    const run = this.get(pending.run_id) ?? this.open(pending.run_id, root.thread, pending.agent_name ?? "agent");
+    if (run !== root) this.begin(run, root.id);
+    askForApproval(run, pending);
+  }
+
+  // The run that answers the message for which this one works.
+  rootOf(run) {
+    let root = run;
+    while (root.parent && this.get(root.parent)) root = this.get(root.parent);
+    return root;
+  }
+
   // A run at work as a snapshot tells it. One whose end came after the snapshot stays ended.
   takeActive(active, thread, asOfSeq) {
     const run = this.open(active.run_id, thread, active.agent_name);
+    run.isBegun = true;
     if (run.end && run.end.seq <= asOfSeq) run.end = null;
     if (active.message_ref && bytesOf(active.text_so_far) >= run.bytes) {
       Object.assign(run, { ref: active.message_ref, text: active.text_so_far, bytes: bytesOf(active.text_so_far) });
@@ -70,13 +126,16 @@ export class Runs {
   }
 
   // The run, made where it is not known yet. `seq` is its last event, `bytes` the length of `text` in UTF-8, `ahead` what came
-  // behind a gap in it.
+  // behind a gap in it, `parent` the run that began it.
   open(id, thread, agent) {
     if (!this.byId.has(id)) {
-      this.byId.set(id, { id, thread, agent, seq: 0, steps: [], ref: null, text: "", bytes: 0, ahead: [], end: null });
+      const nothing = { seq: 0, steps: [], ref: null, text: "", bytes: 0, ahead: [], end: null, parent: null, isBegun: false };
+      this.byId.set(id, { id, thread, agent, ...nothing });
       this.forget();
     }
-    return this.byId.get(id);
+    const run = this.byId.get(id);
+    run.agent ??= agent;
+    return run;
   }
 
   forget() {
@@ -97,6 +156,42 @@ function complete(run, { call_id, tool_name, status, result, truncated, executio
   addStep(run, callOf(call_id, tool_name, null));
   const call = run.steps.find((step) => step.key === call_id);
   if (call) Object.assign(call, { status, result, truncated, took: execution_time_ms });
+}
+
+function askForApproval(run, { call_id, tool_name, parameters = null, expires_at }) {
+  addStep(run, callOf(call_id, tool_name, parameters));
+  const call = run.steps.find((step) => step.key === call_id);
+  if (call?.status === "running") call.approval ??= { until: expires_at, decision: null };
+}
+
+function decide(run, { call_id, decision, note }) {
+  const call = run.steps.find((step) => step.key === call_id);
+  if (call) call.approval = { ...call.approval, decision, note };
+}
+
+// Budgets are named by whose they are and what they count: `run.tokens`, `user.cost`.
+function budget({ budget: name, used, limit }) {
+  return `${Math.round((100 * used) / limit)} % of the budget ${name} is used: ${used} of ${limit}`;
+}
+
+function workflowOf(seq, { workflow, steps }) {
+  const waiting = steps.map((name) => ({ name, status: "waiting", children: [] }));
+  return { kind: "workflow", key: `workflow ${seq}`, name: workflow, steps: waiting };
+}
+
+// The step of the newest workflow that has one of this name.
+function atStep(run, { step, step_number }, status) {
+  const workflows = run.steps.filter(({ kind }) => kind === "workflow").reverse();
+  const [found] = workflows.flatMap(({ steps }) => steps.filter(({ name }) => name === step));
+  const known = found ?? workflows[0]?.steps[step_number - 1];
+  if (known) known.status = status;
+}
+
+// The step that a child works for: one of its agent's name that is at work, or else the only one at work without a child.
+function stepFor(run, agent) {
+  const workflow = run.steps.findLast(({ kind }) => kind === "workflow");
+  const atWork = workflow?.steps.filter(({ status }) => status === "running") ?? [];
+  return atWork.find(({ name }) => name === agent) ?? atWork.find(({ children }) => children.length === 0) ?? atWork[0];
 }
 
 function progress({ percentage, message }) {
@@ -125,6 +220,7 @@ function end(run, type, seq, payload) {
   for (const step of run.steps) {
     // A call whose end was never told: the run is over, so it is not at work any more.
     if (step.status === "running") step.status = "unknown";
+    for (const part of step.steps ?? []) if (part.status === "running" || part.status === "waiting") part.status = "skipped";
   }
 }
 
@@ -132,7 +228,7 @@ function end(run, type, seq, payload) {
 function outcome(type, payload) {
   switch (type) {
     case "agent_completed":
-      return { took: payload.execution_time_ms };
+      return { took: payload.execution_time_ms, usage: payload.usage };
     case "agent_error":
       return { trouble: payload.error_message };
     case "agent_stopped":

@@ -45,9 +45,11 @@ export function note(frame) {
 
 // A word on what an event says.
 function gist({ payload }) {
-  const { tool_name, status, reasoning, content, result, name, reason, message } = payload;
+  const { tool_name, status, reasoning, step, workflow, decision, content, result, name, reason, message } = payload;
   if (payload.erased) return "erased";
   if (payload.is_complete && !content) return "(end of the text)";
+  if (step ?? workflow) return status ? `${step ?? workflow}: ${status}` : (step ?? workflow);
+  if (decision) return decision;
   if (tool_name) return status ? `${tool_name}: ${status}` : tool_name;
   return String(reasoning ?? content ?? result ?? payload.error_message ?? reason ?? name ?? message ?? "").slice(0, 60);
 }

@@ -1,14 +1,14 @@
 // One message of the user with the run that answers it.
 
-import { Card } from "./card.js";
 import { button, durationOf, make, timeOf } from "./dom.js";
+import { Steps } from "./steps.js";
 import { Words } from "./words.js";
 
 export class Turn {
   // `state`: sending, refused, queued, running, elsewhere, ended.
-  constructor({ message = null, run = null, content = null, agent = null, at = null, state }, { onRetry, follow }) {
-    Object.assign(this, { message, run: null, content, agent, state: null, onRetry, follow });
-    this.steps = new Map();
+  // `files` are the documents that the message names: {document_id, name}.
+  constructor({ message = null, run = null, content = null, agent = null, files = [], at = null, state }, tools) {
+    Object.assign(this, { message, run: null, content, agent, files, state: null, tools, ...tools });
     this.said = content === null ? null : this.userNode(content, at);
     this.reply = null;
     if (run) this.answeredBy(run);
@@ -26,7 +26,9 @@ export class Turn {
   userNode(content, at) {
     this.note = make("p", { className: "note" });
     const words = make("div", { className: "text plain" }, content);
-    return make("li", { className: "message", data: { role: "user" } }, who("You", at), words, this.note);
+    const names = this.files.map(({ name }) => name).join(", ");
+    const files = names ? make("p", { className: "files" }, `with ${names}`) : null;
+    return make("li", { className: "message", data: { role: "user" } }, who("You", at), words, files, this.note);
   }
 
   // The message that began it, of which the answer alone was known.
@@ -67,7 +69,7 @@ export class Turn {
     if (isOver) this.become("ended");
     this.openReply(run.agent);
     this.follow(() => {
-      for (const step of run.steps) this.showStep(step);
+      this.steps.show(run);
       this.showEnd(run.end);
     });
     this.words.show(run.text, isOver);
@@ -93,7 +95,7 @@ export class Turn {
 
   openReply(agent) {
     if (this.reply) return;
-    this.stepList = make("div", { className: "steps" });
+    this.steps = new Steps(make("div", { className: "steps" }), this.tools);
     this.text = make("div", { className: "text" });
     this.words = new Words(this.text, this.follow);
     this.pulse = make("p", { className: "pulse" }, "working");
@@ -102,22 +104,11 @@ export class Turn {
       "li",
       { className: "message", data: { role: "assistant", run: this.run ?? "" } },
       who(agent ?? "agent"),
-      this.stepList,
+      this.steps.box,
       this.text,
       this.pulse,
       this.end,
     );
-  }
-
-  showStep(step) {
-    const known = this.steps.get(step.key);
-    if (known) {
-      if (step.kind === "call") known.update(step);
-      return;
-    }
-    const shown = step.kind === "call" ? new Card(step) : { node: make("p", { className: "thinking" }, step.text) };
-    this.steps.set(step.key, shown);
-    this.stepList.append(shown.node);
   }
 
   showEnd(end) {
@@ -127,7 +118,7 @@ export class Turn {
       this.end.append(make("p", { className: "end" }, end.trouble));
       if (this.content !== null) this.end.append(this.retryButton("Retry"));
     } else if (end.took !== undefined) {
-      this.end.append(make("p", { className: "took" }, durationOf(end.took)));
+      this.end.append(make("p", { className: "took" }, usageOf(end)));
     }
   }
 
@@ -141,6 +132,15 @@ export class Turn {
   repaint() {
     if (this.state === "ended" && this.words && !this.words.isRendered) this.words.show(this.words.text, true);
   }
+}
+
+// What a run took: its time, and what of the rest it used at all.
+function usageOf({ took, usage = {} }) {
+  const count = (number, word) => (number ? `${number.toLocaleString()} ${word}${number === 1 ? "" : "s"}` : null);
+  const tokens = (usage.input_tokens ?? 0) + (usage.output_tokens ?? 0);
+  const cost = usage.cost_micros ? `$${(usage.cost_micros / 1e6).toFixed(4)}` : null;
+  const calls = [count(usage.model_calls, "model call"), count(usage.tool_calls, "tool call")];
+  return [durationOf(took), ...calls, count(tokens, "token"), cost].filter((part) => part).join(" · ");
 }
 
 function who(name, at) {

@@ -14,7 +14,7 @@ fn custom_agent_shows_what_a_client_is_told_of_a_run_and_of_a_refusal() {
     let expected = r#"ada says: 84 by 4
   agent_thinking: "Sums are the calculator's work."
   tool_executing: {"expression":"(84) / (4)"}
-  tool_completed: {"exact":true,"expression":"(84) / (4)","result":21}
+  tool_completed: {"expression":"(84) / (4)","result":21,"exact":true}
   agent_completed: "Each of 4 pays 21."
 ada says: the usual
   agent_error: "Write an amount and a number of people, such as: 84 by 4."

@@ -102,7 +102,10 @@ fn own_server_answers_with_its_own_agent_and_tool_and_has_what_comes_along() {
     let own = succeeded(&own);
     assert!(own.contains("backwards") && own.contains("desserts"), "{own}");
     let shared = succeeded(&shared);
-    assert!(shared.contains("`backwards`"), "the assistant has the tool too: {shared}");
+    assert!(
+        shared.contains("`backwards`"),
+        "the assistant has the tool too: {shared}"
+    );
 }
 
 /// The model of the tests that need a long answer: it plays `config/scripted.toml`.

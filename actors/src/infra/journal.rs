@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::context::SessionContext;
-use crate::ids::{Epoch, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId, UserId};
+use crate::ids::{DocumentId, Epoch, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId, UserId};
 use crate::protocol::client::Page;
 use crate::protocol::server::{History, HistoryMessage, OpenCall, RunState, ThreadSummary};
 
@@ -133,6 +133,8 @@ pub struct StoredRun {
     pub agent: String,
     /// The message's words.
     pub content: String,
+    /// Documents that it names.
+    pub references: Vec<DocumentId>,
     /// What the client wanted kept beside them.
     pub metadata: Option<Value>,
     /// `Queued`, or an active state.
@@ -268,6 +270,8 @@ pub struct Accept {
     pub agent: String,
     /// The words.
     pub content: String,
+    /// Documents that it names. All must be the user's, or it is answered by [`StoreReply::NoDocument`].
+    pub references: Vec<DocumentId>,
     /// What the client wants kept beside them.
     pub metadata: Option<Value>,
     /// `true`: start, or answer [`StoreReply::ThreadBusy`] or [`StoreReply::RunLimit`]. `false`: queue.
@@ -313,6 +317,8 @@ pub enum StoreReply {
     RunLimit,
     /// No such thread, or run, of this user.
     NotFound,
+    /// The message names a document that this user does not have.
+    NoDocument,
 }
 
 /// Why a batch, or a question, was not done.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::context::SessionContext;
-use crate::ids::{RunId, Seq, SessionId, ThreadId, UserId};
+use crate::ids::{DocumentId, RunId, Seq, SessionId, ThreadId, UserId};
 use crate::infra::journal::{
     Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, RunRecord,
     StoreError, StoreReply, ThreadPage, ThreadStore,
@@ -64,6 +64,20 @@ impl MemoryJournal {
             runtime: runtime.clone(),
             jobs,
         }
+    }
+
+    /// Tells the journal of a user's new document, so that messages may name it. Done in the order of the calls, and whether
+    /// or not the future is awaited.
+    pub fn document_made(&self, user: UserId, document: DocumentId) -> impl Future<Output = ()> + Send + 'static {
+        let asked = self.ask(move |state| state.documents.insert((user, document)));
+        // A journal that has ended takes no message either.
+        asked.map(drop)
+    }
+
+    /// Tells the journal that a document is gone, as [`MemoryJournal::document_made`] told that it is there.
+    pub fn document_gone(&self, user: UserId, document: DocumentId) -> impl Future<Output = ()> + Send + 'static {
+        let asked = self.ask(move |state| state.documents.remove(&(user, document)));
+        asked.map(drop)
     }
 
     /// Hands a job to the task at once: dropping the future that comes back cancels nothing.

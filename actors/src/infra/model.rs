@@ -1,8 +1,8 @@
 //! The language model port: a streaming chat model with tool calls.
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::Stream;
@@ -10,11 +10,21 @@ use serde_json::Value;
 
 use crate::infra::tools::ToolSpec;
 
+mod fallback;
+mod registry;
+
+pub use registry::{ModelRegistry, ModelRegistryError};
+
 /// A chat model that streams.
 #[async_trait]
 pub trait Model: Send + Sync {
     /// Its name, as in the configuration and the logs.
     fn name(&self) -> &str;
+
+    /// Whether it answers by fixed rules and can decide nothing: agents then decide by rules of their own.
+    fn follows_rules(&self) -> bool {
+        false
+    }
 
     /// Asks the model. The stream ends with [`ModelPiece::End`], or with an error.
     ///
@@ -73,6 +83,10 @@ pub struct ModelCall {
     pub arguments: Value,
 }
 
+/// The only field of arguments that were no JSON object; it holds them as they came. No tool takes them: the model is told, and
+/// can write them anew.
+pub const INVALID_JSON: &str = "_invalid_json";
+
 /// A piece of what a model says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelPiece {
@@ -82,21 +96,39 @@ pub enum ModelPiece {
     Text(String),
     /// A call of a tool.
     Call(ModelCall),
-    /// The end of this turn, with the tokens it used.
+    /// The end of this turn.
     End {
-        /// Read.
-        input_tokens: u64,
-        /// Written.
-        output_tokens: u64,
+        /// What the turn used.
+        usage: ModelUsage,
     },
 }
 
-/// Why a model failed.
+/// What one call of a model used. What nobody told is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ModelUsage {
+    /// Tokens that it read.
+    pub input_tokens: u64,
+    /// Tokens that it wrote.
+    pub output_tokens: u64,
+    /// What that cost, in millionths of a US dollar; 0 where no price is known.
+    pub cost_micros: u64,
+}
+
+/// Why a model failed. No variant holds a key, or a word of a user's: it is logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
     /// No answer to be had now; trying again may help.
     #[error("the model is unavailable: {0}")]
     Unavailable(String),
+    /// It was asked too often.
+    #[error("the model was asked too often{}", wait_text(*retry_after))]
+    RateLimited {
+        /// How long to wait, where it said so.
+        retry_after: Option<Duration>,
+    },
+    /// It took too long.
+    #[error("the model took too long: {0}")]
+    TimedOut(ModelTimeout),
     /// The request will never be answered.
     #[error("the model refused the request: {0}")]
     Refused(String),
@@ -105,49 +137,31 @@ pub enum ModelError {
     Broken(String),
 }
 
+/// What a model took too long for, and how long it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ModelTimeout {
+    /// To be connected to.
+    #[error("no connection within {0:?}")]
+    Connect(Duration),
+    /// For the first piece of its answer.
+    #[error("no first word within {0:?}")]
+    FirstPiece(Duration),
+    /// For the next piece of its answer.
+    #[error("no further word within {0:?}")]
+    Stall(Duration),
+}
+
 impl ModelError {
-    /// Whether trying again may help.
+    /// Whether trying again, or asking another model, may help.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Broken(_))
-    }
-}
-
-/// The models by name, frozen. The first one is the default.
-#[derive(Clone, Default)]
-pub struct ModelRegistry {
-    default: Option<Arc<dyn Model>>,
-    by_name: BTreeMap<String, Arc<dyn Model>>,
-}
-
-impl ModelRegistry {
-    /// Freezes `models`; the first is the default.
-    ///
-    /// # Errors
-    /// The name that stands twice.
-    pub fn freeze(models: Vec<Arc<dyn Model>>) -> Result<Self, String> {
-        let mut registry = Self {
-            default: models.first().cloned(),
-            by_name: BTreeMap::new(),
-        };
-        for model in models {
-            let name = model.name().to_owned();
-            if registry.by_name.insert(name.clone(), model).is_some() {
-                return Err(name);
-            }
+        match self {
+            Self::Unavailable(_) | Self::RateLimited { .. } | Self::TimedOut(_) | Self::Broken(_) => true,
+            Self::Refused(_) => false,
         }
-        Ok(registry)
     }
+}
 
-    /// The default model; none where no model was registered.
-    #[must_use]
-    pub fn default_model(&self) -> Option<Arc<dyn Model>> {
-        self.default.clone()
-    }
-
-    /// The model of this name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<Arc<dyn Model>> {
-        self.by_name.get(name).cloned()
-    }
+fn wait_text(retry_after: Option<Duration>) -> String {
+    retry_after.map_or_else(String::new, |wait| format!("; it may be asked again in {wait:?}"))
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::UserExecutionContext;
 use crate::ids::CallId;
+use crate::infra::model::INVALID_JSON;
 
 /// Something that an agent may call. One instance serves all users: it holds no user's data, and gets each call's context.
 #[async_trait]
@@ -147,6 +148,9 @@ impl ToolClass {
     /// # Errors
     /// A sentence per fault, each with its JSON pointer.
     pub fn validate(&self, arguments: &Value) -> Result<(), String> {
+        if arguments.get(INVALID_JSON).is_some() {
+            return Err("they are no JSON object; write one".to_owned());
+        }
         let faults: Vec<String> = self
             .schema
             .iter_errors(arguments)

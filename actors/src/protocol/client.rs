@@ -5,7 +5,7 @@ mod reading;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::ids::{CallId, MessageId, RunId, Seq, ThreadId};
+use crate::ids::{CallId, DocumentId, MessageId, RunId, Seq, ThreadId};
 use crate::protocol::server::ErrorCode;
 
 /// The most references that one message may name. A message that names more is refused.
@@ -112,8 +112,8 @@ pub struct Say {
     pub agent: Option<String>,
     /// Which thread.
     pub thread: ThreadTarget,
-    /// Documents that it speaks of.
-    pub references: Vec<String>,
+    /// Documents that it speaks of, each once.
+    pub references: Vec<DocumentId>,
     /// What the client wants kept beside it.
     pub metadata: Option<Value>,
     /// What to do where a run is active.
@@ -192,7 +192,13 @@ impl Command {
                     ThreadTarget::Given(id) => Some(id.to_string()),
                     ThreadTarget::Current | ThreadTarget::New => None,
                 },
-                Some(say.references.join("\n")),
+                Some(
+                    say.references
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join("\n"),
+                ),
                 say.metadata.as_ref().map(Value::to_string),
             ],
             Self::CreateThread { name } => vec![Some("create_thread".to_owned()), name.clone()],

@@ -80,6 +80,7 @@ mod tests {
             message_id: MessageId::mint(),
             agent: "echo".to_owned(),
             content: "hello".to_owned(),
+            references: Vec::new(),
             metadata: None,
             state: RunState::Running,
             open_calls: Vec::new(),

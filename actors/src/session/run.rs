@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, warn};
 
 use crate::context::UserExecutionContext;
-use crate::ids::CallId;
+use crate::ids::{CallId, DocumentId};
 use crate::infra::Infra;
 use crate::infra::agents::{AgentError, Answer};
-use crate::infra::model::{ChatMessage, Model};
+use crate::infra::model::{ChatMessage, Model, ModelUsage};
 use crate::infra::tools::ToolSpec;
 use crate::protocol::server::{Event, ToolStatus, Usage};
 use crate::session::actor::{NeedDispatcher, RunFinished, UserSessionActor};
@@ -76,6 +76,13 @@ impl RunContext {
         self.start.metadata.as_ref()
     }
 
+    /// The documents that the message names: each was the user's own when the message was taken. One that was deleted
+    /// since is not found.
+    #[must_use]
+    pub fn references(&self) -> &[DocumentId] {
+        &self.start.references
+    }
+
     /// What was said in the thread before this message, oldest first: the last 40 messages or 64 KiB. Empty where it can't
     /// be read now: an answer without memory is better than none.
     ///
@@ -118,6 +125,12 @@ impl RunContext {
             Some(name) => self.infra.models.get(name),
             None => self.infra.models.default_model(),
         }
+    }
+
+    /// The models that the configuration names for this run's agent, as one that falls back; the default where it names none.
+    #[must_use]
+    pub fn model_for_agent(&self) -> Option<Arc<dyn Model>> {
+        self.infra.models.for_agent(&self.start.agent)
     }
 
     /// The tools that may be called.
@@ -215,10 +228,12 @@ impl RunContext {
     }
 
     /// Counts one call of a model and what it used.
-    pub fn count_usage(&mut self, input_tokens: u64, output_tokens: u64) {
+    pub fn count_usage(&mut self, used: &ModelUsage) {
         self.usage.model_calls += 1;
-        self.usage.input_tokens += input_tokens;
-        self.usage.output_tokens += output_tokens;
+        // What a provider tells is only a number: it must not be able to end the run by its size.
+        self.usage.input_tokens = self.usage.input_tokens.saturating_add(used.input_tokens);
+        self.usage.output_tokens = self.usage.output_tokens.saturating_add(used.output_tokens);
+        self.usage.cost_micros = self.usage.cost_micros.saturating_add(used.cost_micros);
     }
 
     /// Fires when the run is being stopped.

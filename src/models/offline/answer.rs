@@ -282,13 +282,10 @@ fn counted(result: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-
-    use crate::store::MemoryNotes;
 
     fn asked_after(mut messages: Vec<ChatMessage>, message: &str) -> ModelRequest {
         messages.push(ChatMessage::User(message.to_owned()));
-        let tools = crate::tools::all(Arc::new(MemoryNotes::start())).freeze().unwrap();
+        let tools = crate::tools::all(crate::tools::doubles::ports()).freeze().unwrap();
         ModelRequest {
             system: String::new(),
             messages,
@@ -315,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_wish_calls_its_tool_with_arguments_that_the_schema_takes() {
-        let tools = crate::tools::all(Arc::new(MemoryNotes::start())).freeze().unwrap();
+        let tools = crate::tools::all(crate::tools::doubles::ports()).freeze().unwrap();
         for (message, tool, arguments) in [
             (
                 "what is 12 * (3+4)?",

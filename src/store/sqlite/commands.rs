@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use sessile_actors::context::SessionContext;
-use sessile_actors::ids::{RunId, Seq, ThreadId, UserId};
+use sessile_actors::ids::{DocumentId, RunId, Seq, ThreadId, UserId};
 use sessile_actors::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply, UNNAMED};
 use sessile_actors::protocol::server::RunState;
 
@@ -26,8 +26,12 @@ const ACTIVE_RUNS: &str = "SELECT count(*) FROM run \
     WHERE user_id = ? AND state IN ('running', 'waiting', 'cancelling')";
 
 const INSERT_RUN: &str = "INSERT INTO run \
-    (id, user_id, thread_id, session_id, request_id, message_id, agent, metadata, state, first_seq, created) \
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    (id, user_id, thread_id, session_id, request_id, message_id, agent, documents, metadata, state, first_seq, created) \
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// Whether each of a JSON array of UUIDs names a document of the user.
+const ALL_THERE: &str = "SELECT NOT EXISTS (SELECT 1 FROM json_each(?2) named WHERE NOT EXISTS \
+    (SELECT 1 FROM document d WHERE d.user_id = ?1 AND d.id = unhex(named.value, '-')))";
 
 const QUEUED: &str = "SELECT EXISTS (SELECT 1 FROM run r JOIN thread t ON t.user_id = r.user_id AND t.id = r.thread_id \
     WHERE r.id = ? AND r.user_id = ? AND r.thread_id = ? AND r.session_id = ? AND r.state = 'queued')";
@@ -94,6 +98,9 @@ impl Caller<'_> {
         if known.is_none() && accept.create_thread.is_none() {
             return Ok(StoreReply::NotFound);
         }
+        if !self.has_all(db, &accept.references).await? {
+            return Ok(StoreReply::NoDocument);
+        }
         if accept.start
             && let Some(refusal) = self.refuse_start(db, thread).await?
         {
@@ -123,6 +130,17 @@ impl Caller<'_> {
         Ok(done(String::new()))
     }
 
+    async fn has_all(&self, db: &mut SqliteConnection, references: &[DocumentId]) -> Result<bool, sqlx::Error> {
+        let Some(named) = named(references)? else {
+            return Ok(true);
+        };
+        sqlx::query_scalar(ALL_THERE)
+            .bind(self.user().as_str())
+            .bind(named)
+            .fetch_one(db)
+            .await
+    }
+
     async fn insert_run(&self, db: &mut SqliteConnection, accept: &Accept) -> Result<(), sqlx::Error> {
         let state = if accept.start {
             RunState::Running
@@ -137,6 +155,7 @@ impl Caller<'_> {
             .bind(accept.request_id.as_uuid())
             .bind(accept.idempotency.message_id.as_uuid())
             .bind(&accept.agent)
+            .bind(named(&accept.references)?)
             .bind(accept.metadata.as_ref().map(ToString::to_string))
             .bind(state.as_str())
             .bind(rows::integer(self.last_seq.0))
@@ -332,6 +351,14 @@ impl Caller<'_> {
             .await?;
         Ok(())
     }
+}
+
+/// Documents, as a run's row names them; none where there are none.
+fn named(references: &[DocumentId]) -> Result<Option<String>, sqlx::Error> {
+    if references.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(references).map(Some).map_err(rows::damaged)
 }
 
 const fn done(name: String) -> StoreReply {

@@ -25,10 +25,12 @@ use sessile_actors::infra::journal::{JournalError, StoreError};
 
 use self::writer::{JOBS, Job, Work, Writer};
 use crate::private_file;
+use crate::store::DocumentLimits;
 
 mod append;
 mod boot;
 mod commands;
+mod documents;
 mod notes;
 mod ports;
 mod read;
@@ -61,7 +63,7 @@ const LOG_KEPT_BYTES: &str = "67108864";
 /// How long a statement waits for another's lock. Nobody else writes, so only a backup tool can make it wait.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The journal, the threads and the notes in one SQLite file. Clones share it.
+/// The journal, the threads, the notes and the documents in one SQLite file. Clones share it.
 #[derive(Clone)]
 pub struct SqliteStore {
     /// The lineage of the log.
@@ -72,6 +74,8 @@ pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
     /// Connections that can't write.
     readers: SqlitePool,
+    /// How much a user may keep.
+    documents: DocumentLimits,
 }
 
 /// Why a store was not opened.
@@ -131,6 +135,7 @@ impl SqliteStore {
             .foreign_keys(true);
         let mut connection = options.connect().await?;
         let epoch = boot::prepare(&mut connection, SystemTime::now()).await?;
+        let loose = documents::loose(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .idle_timeout(None)
@@ -145,12 +150,20 @@ impl SqliteStore {
         };
         runtime.spawn(writer.run(queue));
         runtime.spawn(tidy(jobs.downgrade()));
+        runtime.spawn(documents::sweep(jobs.downgrade(), loose));
         Ok(Self {
             epoch,
             runtime,
             jobs,
             readers,
+            documents: DocumentLimits::default(),
         })
+    }
+
+    /// The same store with other limits of documents than the default ones.
+    #[must_use]
+    pub fn with_documents(self, documents: DocumentLimits) -> Self {
+        Self { documents, ..self }
     }
 
     /// Writes what is queued, then closes the file and lets the data directory go. What is asked later is refused.

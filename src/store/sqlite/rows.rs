@@ -54,7 +54,7 @@ pub(super) fn thread(row: &SqliteRow) -> Result<ThreadSummary, sqlx::Error> {
 }
 
 /// A time, as it is shown.
-fn time(row: &SqliteRow, column: &str) -> Result<String, sqlx::Error> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<String, sqlx::Error> {
     let micros = counter(row, column)?;
     Ok(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_micros(micros)))
 }

@@ -20,7 +20,7 @@ const OPEN: &str = "INSERT INTO session (id, user_id, thread_id, fence, last_seq
 const REVIVE: &str = "UPDATE session SET fence = fence + 1 WHERE id = ? AND user_id = ? \
     RETURNING thread_id, fence, last_seq, floor_seq";
 
-const OPEN_RUNS: &str = "SELECT r.id, r.thread_id, r.request_id, r.message_id, r.agent, r.metadata, r.state, r.first_seq, \
+const OPEN_RUNS: &str = "SELECT r.id, r.thread_id, r.request_id, r.message_id, r.agent, r.documents, r.metadata, r.state, r.first_seq, \
         coalesce(m.content, '') AS content \
     FROM run r LEFT JOIN message m ON m.user_id = r.user_id AND m.run_id = r.id AND m.id = r.message_id \
     WHERE r.session_id = ? AND r.user_id = ? AND r.state IN ('queued', 'running', 'waiting', 'cancelling') ORDER BY r.n";
@@ -114,6 +114,8 @@ async fn stored_run(
     let run_id: RunId = rows::id(row, "id")?;
     let metadata: Option<&str> = row.try_get("metadata")?;
     let metadata = metadata.map(serde_json::from_str).transpose().map_err(rows::damaged)?;
+    let documents: Option<&str> = row.try_get("documents")?;
+    let references = documents.map(serde_json::from_str).transpose().map_err(rows::damaged)?;
     let first_seq = rows::seq(row, "first_seq")?;
     let (open_calls, said) = replay(db, session, run_id, first_seq).await?.finish();
     Ok(StoredRun {
@@ -123,6 +125,7 @@ async fn stored_run(
         message_id: rows::id(row, "message_id")?,
         agent: row.try_get("agent")?,
         content: row.try_get("content")?,
+        references: references.unwrap_or_default(),
         metadata,
         state: rows::state(row, "state")?,
         open_calls,

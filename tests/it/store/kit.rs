@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use sessile::store::{MemoryNotes, NoteStore, SqliteStore};
+use sessile::store::{DocumentLimits, DocumentStore, MemoryDocuments, MemoryNotes, NoteStore, SqliteStore};
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{CallId, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
 use sessile_actors::infra::journal::{
@@ -17,20 +17,30 @@ use sessile_actors::testing::user;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
+/// Small, so that a test can reach them.
+pub const DOCUMENT_LIMITS: DocumentLimits = DocumentLimits {
+    bytes: 512 * 1024,
+    bytes_per_user: 3 * 512 * 1024,
+    per_user: 5,
+};
+
 pub struct World {
     pub journal: Arc<dyn Journal>,
     pub threads: Arc<dyn ThreadStore>,
     pub notes: Arc<dyn NoteStore>,
+    pub documents: Arc<dyn DocumentStore>,
     _dir: Option<TempDir>,
 }
 
 impl World {
     pub fn in_memory() -> Self {
         let journal = Arc::new(MemoryJournal::start());
+        let beside = Some(MemoryJournal::clone(&journal));
         Self {
             journal: journal.clone(),
             threads: journal,
             notes: Arc::new(MemoryNotes::start()),
+            documents: Arc::new(MemoryDocuments::start_on(&Handle::current(), DOCUMENT_LIMITS, beside)),
             _dir: None,
         }
     }
@@ -45,11 +55,12 @@ impl World {
     }
 
     pub fn over(store: SqliteStore) -> Self {
-        let store = Arc::new(store);
+        let store = Arc::new(store.with_documents(DOCUMENT_LIMITS));
         Self {
             journal: store.clone(),
             threads: store.clone(),
-            notes: store,
+            notes: store.clone(),
+            documents: store,
             _dir: None,
         }
     }
@@ -209,6 +220,7 @@ pub fn accept(thread_id: ThreadId, content: &str, start: bool) -> Accept {
         request_id: RequestId::mint(),
         agent: "echo".to_owned(),
         content: content.to_owned(),
+        references: Vec::new(),
         metadata: Some(json!({"from": "a test"})),
         start,
     }

@@ -65,6 +65,10 @@ impl State {
         if foreign || (!known && accept.create_thread.is_none()) {
             return StoreReply::NotFound;
         }
+        let mut references = accept.references.iter();
+        if !references.all(|document| self.documents.contains(&(caller.user().clone(), *document))) {
+            return StoreReply::NoDocument;
+        }
         if accept.start
             && let Some(refusal) = self.refuse_start(caller, accept.thread_id)
         {
@@ -94,6 +98,7 @@ impl State {
             message: accept.idempotency.message_id,
             agent: accept.agent,
             content: accept.content,
+            references: accept.references,
             metadata: accept.metadata,
             state: if accept.start {
                 RunState::Running
@@ -295,6 +300,7 @@ impl RunRow {
             message_id: self.message,
             agent: self.agent.clone(),
             content: self.content.clone(),
+            references: self.references.clone(),
             metadata: self.metadata.clone(),
             state: self.state,
             open_calls,

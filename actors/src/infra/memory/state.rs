@@ -1,13 +1,13 @@
 //! The rows, and the commit of a batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::context::SessionContext;
-use crate::ids::{Epoch, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId, UserId};
+use crate::ids::{DocumentId, Epoch, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId, UserId};
 use crate::infra::journal::{
     Batch, EventRecord, JournalError, Opened, ReviveError, Revived, RunEnd, StoreError, StoreReply,
 };
@@ -28,6 +28,8 @@ pub(super) struct State {
     /// The last states of runs: for repeated messages.
     pub(super) ended: BTreeMap<(UserId, RunId), RunState>,
     pub(super) client_messages: BTreeMap<(UserId, MessageId), ClientMessageRow>,
+    /// Which documents there are; what stands in them is kept elsewhere.
+    pub(super) documents: BTreeSet<(UserId, DocumentId)>,
 }
 
 pub(super) struct SessionRow {
@@ -70,6 +72,7 @@ pub(super) struct RunRow {
     pub(super) message: MessageId,
     pub(super) agent: String,
     pub(super) content: String,
+    pub(super) references: Vec<DocumentId>,
     pub(super) metadata: Option<Value>,
     pub(super) state: RunState,
     /// The session's last event when the run was accepted or started: its own come after it.
@@ -105,6 +108,7 @@ impl State {
             runs: BTreeMap::new(),
             ended: BTreeMap::new(),
             client_messages: BTreeMap::new(),
+            documents: BTreeSet::new(),
         }
     }
 

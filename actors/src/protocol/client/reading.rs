@@ -9,7 +9,7 @@ use super::{
     ClientFrame, Command, FrameError, OnBusy, REFERENCES_MAX, STOP_REASON_MAX_CHARS, Say, THREAD_NAME_MAX_CHARS,
     ThreadTarget,
 };
-use crate::ids::{CallId, IdError, RunId, Seq, ThreadId};
+use crate::ids::{CallId, DocumentId, IdError, RunId, Seq, ThreadId};
 use crate::protocol::server::ErrorCode;
 
 impl ClientFrame {
@@ -184,7 +184,7 @@ struct UserMessageFields {
     thread_id: Option<ThreadId>,
     agent: Option<String>,
     #[serde(default)]
-    references: Vec<String>,
+    references: Vec<DocumentId>,
     metadata: Option<Value>,
     #[serde(default)]
     on_busy: OnBusy,
@@ -197,6 +197,8 @@ struct StartAgentFields {
     /// Absent, `null` and an id are three things here.
     #[serde(default, deserialize_with = "present")]
     thread_id: Option<Option<ThreadId>>,
+    #[serde(default)]
+    references: Vec<DocumentId>,
     context: Option<Value>,
     settings: Option<Value>,
 }
@@ -260,18 +262,12 @@ struct PingFields {
 }
 
 fn user_message(fields: UserMessageFields, envelope: Option<ThreadId>) -> Result<Command, FrameError> {
-    if fields.references.len() > REFERENCES_MAX {
-        return Err(FrameError::at(
-            "/references",
-            format!("a message names at most {REFERENCES_MAX} documents"),
-        ));
-    }
     let target = fields.thread_id.or(envelope);
     Ok(Command::Say(Say {
         content: not_empty(fields.content.unwrap_or_default())?,
         agent: fields.agent,
         thread: target.map_or(ThreadTarget::Current, ThreadTarget::Given),
-        references: fields.references,
+        references: each_once(fields.references)?,
         metadata: fields.metadata,
         on_busy: fields.on_busy,
     }))
@@ -291,10 +287,27 @@ fn start_agent(fields: StartAgentFields, envelope: Option<ThreadId>) -> Result<C
         content: not_empty(fields.user_request)?,
         agent: fields.agent,
         thread,
-        references: Vec::new(),
+        references: each_once(fields.references)?,
         metadata,
         on_busy: OnBusy::default(),
     }))
+}
+
+/// The documents in the order they were first named.
+fn each_once(references: Vec<DocumentId>) -> Result<Vec<DocumentId>, FrameError> {
+    if references.len() > REFERENCES_MAX {
+        return Err(FrameError::at(
+            "/references",
+            format!("a message names at most {REFERENCES_MAX} documents"),
+        ));
+    }
+    let mut once = Vec::with_capacity(references.len());
+    for document in references {
+        if !once.contains(&document) {
+            once.push(document);
+        }
+    }
+    Ok(once)
 }
 
 fn fields<'de, T: Deserialize<'de>>(payload: &'de str) -> Result<T, FrameError> {

@@ -236,6 +236,13 @@ pub struct Usage {
     pub model_calls: u32,
     /// Calls of tools.
     pub tool_calls: u32,
+    /// What the models cost, in millionths of a US dollar; left out where nothing is known to have cost anything.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cost_micros: u64,
+}
+
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Where a run failed.

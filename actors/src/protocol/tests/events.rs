@@ -247,12 +247,13 @@ fn ends() -> Vec<(&'static str, Event, Value)> {
                     output_tokens: 2,
                     model_calls: 3,
                     tool_calls: 4,
+                    cost_micros: 5,
                 },
             },
             json!({
                 "status": "completed", "result": "42", "message_ref": MESSAGE, "result_sha256": "73",
                 "execution_time_ms": 5,
-                "usage": {"input_tokens": 1, "output_tokens": 2, "model_calls": 3, "tool_calls": 4}
+                "usage": {"input_tokens": 1, "output_tokens": 2, "model_calls": 3, "tool_calls": 4, "cost_micros": 5}
             }),
         ),
         (
@@ -388,4 +389,16 @@ fn an_envelope_has_its_fields_in_an_order_that_people_can_read() {
         r#"{{"type":"agent_thinking","seq":1,"session_id":"{SESSION}","thread_id":"{THREAD}","run_id":"{RUN}","agent_name":"echo","timestamp":"2026-11-20T10:00:00.007Z","payload":{{"reasoning":"hm","step_number":1}}}}"#
     );
     assert_eq!(envelope.to_text(), expected);
+}
+
+#[test]
+fn a_cost_that_nobody_knows_is_left_out() {
+    let usage = Usage {
+        input_tokens: 1,
+        ..Usage::default()
+    };
+    assert_eq!(
+        serde_json::to_value(usage).unwrap(),
+        json!({"input_tokens": 1, "output_tokens": 0, "model_calls": 0, "tool_calls": 0})
+    );
 }

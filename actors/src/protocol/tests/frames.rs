@@ -52,7 +52,7 @@ fn a_message_is_read_with_all_that_may_stand_beside_its_words() {
     let frame = json!({
         "type": "user_message", "message_id": MESSAGE, "thread_id": THREAD,
         "payload": {
-            "content": "hello", "agent": "poet", "references": ["doc"], "metadata": {"k": 1}, "on_busy": "rollback"
+            "content": "hello", "agent": "poet", "references": [CALL, MESSAGE, CALL], "metadata": {"k": 1}, "on_busy": "rollback"
         },
     });
     let expected = ClientFrame {
@@ -61,7 +61,7 @@ fn a_message_is_read_with_all_that_may_stand_beside_its_words() {
         command: Command::Say(Say {
             agent: Some("poet".to_owned()),
             thread: ThreadTarget::Given(thread()),
-            references: vec!["doc".to_owned()],
+            references: [CALL, MESSAGE].map(|id| id.parse().unwrap()).to_vec(),
             metadata: Some(json!({"k": 1})),
             on_busy: OnBusy::Rollback,
             ..say("hello")
@@ -131,10 +131,13 @@ fn an_agent_is_started_in_the_current_a_given_or_a_new_thread() {
 fn what_an_agent_is_started_with_is_kept_beside_the_message() {
     let frame = json!({
         "type": "start_agent",
-        "payload": {"user_request": "go", "agent": "poet", "context": {"c": 1}, "settings": {"s": 2}},
+        "payload": {
+            "user_request": "go", "agent": "poet", "references": [CALL], "context": {"c": 1}, "settings": {"s": 2}
+        },
     });
     let expected = Say {
         agent: Some("poet".to_owned()),
+        references: vec![CALL.parse().unwrap()],
         metadata: Some(json!({"context": {"c": 1}, "settings": {"s": 2}})),
         ..say("go")
     };
@@ -382,11 +385,15 @@ fn a_wrong_field_is_named_by_a_pointer() {
             "/thread_id",
         ),
         (
-            json!({"type": "user_message", "payload": {"content": "c", "references": ["a", 7]}}),
+            json!({"type": "user_message", "payload": {"content": "c", "references": [CALL, 7]}}),
             "/references/1",
         ),
         (
-            json!({"type": "user_message", "payload": {"content": "c", "references": vec!["d"; REFERENCES_MAX + 1]}}),
+            json!({"type": "start_agent", "payload": {"user_request": "c", "references": ["usage.csv"]}}),
+            "/references/0",
+        ),
+        (
+            json!({"type": "user_message", "payload": {"content": "c", "references": vec![CALL; REFERENCES_MAX + 1]}}),
             "/references",
         ),
         (
@@ -436,7 +443,8 @@ fn a_digest_tells_what_is_asked_apart_and_nothing_else() {
         json!({"content": "hello", "agent": "poet"}),
         json!({"content": "hello", "agent": ""}),
         json!({"content": "hello", "thread_id": THREAD}),
-        json!({"content": "hello", "references": ["d"]}),
+        json!({"content": "hello", "references": [CALL]}),
+        json!({"content": "hello", "references": [CALL, MESSAGE]}),
         json!({"content": "hello", "metadata": {}}),
     ] {
         assert_ne!(plain, of(other.clone()), "{other}");

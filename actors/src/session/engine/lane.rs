@@ -98,7 +98,9 @@ impl Engine {
         let input = match reply {
             StoreReply::Done { .. } => RunInput::Granted,
             StoreReply::ThreadBusy { .. } | StoreReply::RunLimit => RunInput::Refused,
-            StoreReply::NotFound | StoreReply::Conflict | StoreReply::Duplicate { .. } => RunInput::Gone,
+            StoreReply::NotFound | StoreReply::NoDocument | StoreReply::Conflict | StoreReply::Duplicate { .. } => {
+                RunInput::Gone
+            }
         };
         self.advance_run(run, input, now, fx);
     }

@@ -213,6 +213,11 @@ impl Engine {
                 Some(refusal) => *refusal,
                 None => refusal(ErrorCode::NotFound, "no such thread", id),
             }),
+            StoreReply::NoDocument => fx.push(refusal(
+                ErrorCode::NotFound,
+                "no such document; upload it by POST /v1/documents and name the document_id of the answer",
+                id,
+            )),
             StoreReply::RunLimit => {
                 let mut error = Self::error(
                     ErrorCode::RunLimit,
@@ -257,6 +262,7 @@ impl Engine {
                     message_id,
                     agent,
                     content: say.content,
+                    references: say.references,
                     metadata: say.metadata,
                 };
                 self.accepted(begin, op.fresh.answer, start, on_busy, now, fx);

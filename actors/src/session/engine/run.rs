@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::ending::{Ending, Outcome, Stop};
 use super::{Effect, Emission, Now, OpenedCall, StartRun};
-use crate::ids::{CallId, MessageId, RequestId, RunId, ThreadId};
+use crate::ids::{CallId, DocumentId, MessageId, RequestId, RunId, ThreadId};
 use crate::infra::journal::StoredRun;
 use crate::limits::Limits;
 use crate::protocol::server::{Event, ToolStatus};
@@ -117,6 +117,7 @@ pub(super) struct Run {
     pub request: RequestId,
     /// The message's words, until the task gets them.
     content: String,
+    references: Vec<DocumentId>,
     metadata: Option<Value>,
     /// How much of `text` has become events, in bytes.
     flushed: usize,
@@ -137,6 +138,7 @@ impl Run {
             since: now.mono,
             request: start.request,
             content: start.content,
+            references: start.references,
             metadata: start.metadata,
             flushed: 0,
             last_flush: None,
@@ -155,6 +157,7 @@ impl Run {
             message_id: stored.message_id,
             agent: stored.agent.into(),
             content: stored.content,
+            references: stored.references,
             metadata: stored.metadata,
         };
         Self::new(start, answer, RunPhase::Queued, now)
@@ -181,6 +184,7 @@ impl Run {
             message_id: self.message_id,
             agent: Arc::clone(&self.agent),
             content: std::mem::take(&mut self.content),
+            references: std::mem::take(&mut self.references),
             metadata: self.metadata.take(),
         })));
     }

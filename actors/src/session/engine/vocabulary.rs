@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::ending::{Outcome, Stop};
 use super::op::{Arrived, Rating};
-use crate::ids::{MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
+use crate::ids::{DocumentId, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
 use crate::infra::journal::{RunEnd, StoreCommand, StoreReply, StoredRun};
 use crate::limits::Limits;
 use crate::protocol::CloseCode;
@@ -234,6 +234,8 @@ pub struct StartRun {
     pub agent: Arc<str>,
     /// The message's words.
     pub content: String,
+    /// Documents that it names: the user's, when the message was taken.
+    pub references: Vec<DocumentId>,
     /// What the client sent beside them.
     pub metadata: Option<Value>,
 }

@@ -26,6 +26,7 @@ impl Op {
                 request_id: self.fresh.request,
                 agent: agent.to_string(),
                 content: say.content.clone(),
+                references: say.references.clone(),
                 metadata: say.metadata.clone(),
                 start,
             }),

@@ -116,10 +116,6 @@ impl Engine {
             error.details = Some(serde_json::json!({ "pointer": "/agent" }));
             return fx.push(Effect::Reply(Control::Error(error)));
         }
-        if !say.references.is_empty() {
-            let message = "no such document; leave `references` empty";
-            return fx.push(refusal(ErrorCode::NotFound, message, reply_to));
-        }
         let name = made_name(&say.content);
         let (thread, create) = match say.thread {
             ThreadTarget::Current => (self.current, Some(name)),

@@ -96,6 +96,7 @@ pub(super) fn accept(number: u64, start: bool) -> Effect {
         request_id: request(number),
         agent: "echo".to_owned(),
         content: "hello".to_owned(),
+        references: Vec::new(),
         metadata: None,
         start,
     }))
@@ -196,6 +197,7 @@ pub(super) fn begins_in(thread: ThreadId, number: u64) -> Vec<Effect> {
             message_id: message(number),
             agent: "echo".into(),
             content: "hello".to_owned(),
+            references: Vec::new(),
             metadata: None,
         })),
     ]

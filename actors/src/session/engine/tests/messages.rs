@@ -1,6 +1,7 @@
 //! Messages: accepted, queued, refused, repeated; what happens where the thread is busy; what stops a run.
 
 use super::*;
+use crate::ids::DocumentId;
 
 #[test]
 fn a_message_on_a_free_thread_is_rated_then_stored_then_accepted_before_its_run_begins() {
@@ -247,19 +248,27 @@ fn an_agent_that_there_is_not_is_refused_by_name() {
 }
 
 #[test]
-fn references_to_documents_that_there_are_not_are_refused() {
+fn the_store_judges_references_and_a_run_gets_those_that_it_granted() {
     let mut bench = Bench::new();
-    let say = Say {
-        references: vec!["a-document".to_owned()],
-        ..words(OnBusy::Enqueue)
+    let document = DocumentId::try_from(uuid::Uuid::from_u128(7)).unwrap();
+    let naming = |number| {
+        let say = Say {
+            references: vec![document],
+            ..words(OnBusy::Enqueue)
+        };
+        frame(number, Command::Say(say))
     };
+    let message = "no such document; upload it by POST /v1/documents and name the document_id of the answer";
     assert_eq!(
-        bench.give(frame(1, Command::Say(say))),
-        [
-            Effect::Grant,
-            refuse(1, ErrorCode::NotFound, "no such document; leave `references` empty")
-        ]
+        bench.settle(naming(1), StoreReply::NoDocument),
+        [refuse(1, ErrorCode::NotFound, message)]
     );
+    let begun = bench.settle(naming(2), done(""));
+    let started = begun.iter().find_map(|effect| match effect {
+        Effect::Start(start) => Some(start.references.clone()),
+        _ => None,
+    });
+    assert_eq!(started, Some(vec![document]));
 }
 
 #[test]

@@ -28,6 +28,7 @@ enum Comes {
     ThreadBusy,
     RunLimit,
     NotFound,
+    NoDocument,
     /// Nine seconds have passed.
     TickBefore,
     /// Ten seconds have passed: the time that a yield may take.
@@ -40,7 +41,7 @@ enum Comes {
 
 const STAGES: [At; 5] = [At::None, At::Rating, At::Emptying, At::Storing, At::Yielding];
 
-const COMES: [Comes; 14] = [
+const COMES: [Comes; 15] = [
     Comes::Within,
     Comes::Beyond,
     Comes::Done,
@@ -49,6 +50,7 @@ const COMES: [Comes; 14] = [
     Comes::ThreadBusy,
     Comes::RunLimit,
     Comes::NotFound,
+    Comes::NoDocument,
     Comes::TickBefore,
     Comes::TickAfter,
     Comes::EndedThere,
@@ -111,6 +113,7 @@ fn input(comes: Comes) -> Input {
         Comes::ThreadBusy => Input::Stored(busy_elsewhere()),
         Comes::RunLimit => Input::Stored(StoreReply::RunLimit),
         Comes::NotFound => Input::Stored(StoreReply::NotFound),
+        Comes::NoDocument => Input::Stored(StoreReply::NoDocument),
         Comes::TickBefore | Comes::TickAfter => Input::Tick,
         Comes::EndedThere => changed(HOME, RunState::Stopped),
         Comes::EndedElsewhere => changed(5, RunState::Stopped),
@@ -155,7 +158,7 @@ fn expected(stage: At, comes: Comes) -> Vec<Effect> {
 
         (
             A::None | A::Rating | A::Emptying | A::Yielding,
-            C::Done | C::Duplicate | C::Conflict | C::ThreadBusy | C::RunLimit | C::NotFound,
+            C::Done | C::Duplicate | C::Conflict | C::ThreadBusy | C::RunLimit | C::NotFound | C::NoDocument,
         ) => stray_answer,
         (A::Storing, C::Done) => [vec![reply(accepted(2, AcceptStatus::Started))], begins(2)].concat(),
         (A::Storing, C::Duplicate) => vec![reply(Control::MessageAccepted {
@@ -177,6 +180,11 @@ fn expected(stage: At, comes: Comes) -> Vec<Effect> {
             "3 runs are active already; wait for one to end",
         )],
         (A::Storing, C::NotFound) => vec![refuse(2, ErrorCode::NotFound, "no such thread")],
+        (A::Storing, C::NoDocument) => vec![refuse(
+            2,
+            ErrorCode::NotFound,
+            "no such document; upload it by POST /v1/documents and name the document_id of the answer",
+        )],
 
         (A::None | A::Rating | A::Emptying | A::Storing, C::TickBefore | C::TickAfter) => vec![],
         (A::Yielding, C::TickBefore) => vec![accept(2, true)],

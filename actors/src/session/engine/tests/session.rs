@@ -249,6 +249,7 @@ fn stored_run(number: u64, thread_id: ThreadId) -> StoredRun {
         message_id: message(number),
         agent: "echo".to_owned(),
         content: "hello".to_owned(),
+        references: Vec::new(),
         metadata: None,
         state: RunState::Queued,
         open_calls: Vec::new(),

@@ -92,6 +92,7 @@ impl World {
                 message_id: message(9_000 + number),
                 agent: "echo".to_owned(),
                 content: "hello".to_owned(),
+                references: Vec::new(),
                 metadata: None,
                 state: RunState::Queued,
                 open_calls: Vec::new(),
