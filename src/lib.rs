@@ -6,6 +6,7 @@ pub mod builder;
 pub mod chat;
 pub mod cli;
 pub mod config;
+pub mod guides;
 pub mod http;
 pub mod models;
 mod paint;
