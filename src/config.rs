@@ -106,6 +106,8 @@ pub struct Config {
     pub agents: Agents,
     /// The language models.
     pub models: Models,
+    /// What models cost and can do.
+    pub supply: Supply,
     /// What is logged, and how.
     pub log: Log,
     /// The runtime's bounds.
@@ -180,6 +182,11 @@ pub struct Auth {
     /// How long a guest is remembered.
     #[serde(with = "humantime_serde")]
     pub guest_ttl: Duration,
+    /// The claim of a token that holds its user's roles; none: tokens give none.
+    #[serde(deserialize_with = "text::optional")]
+    pub roles_claim: Option<String>,
+    /// The roles of every guest.
+    pub guest_roles: Vec<String>,
     /// How long a ticket can be redeemed.
     #[serde(with = "humantime_serde")]
     pub ticket_ttl: Duration,
@@ -236,6 +243,15 @@ pub struct Agents {
     /// The models of agents that don't ask the default one: the first, and what is asked where it is unavailable.
     #[serde(default)]
     pub models: BTreeMap<String, Vec<String>>,
+}
+
+/// What models cost and can do.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supply {
+    /// A file with the catalogue; none: the one that is built in.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub file: Option<PathBuf>,
 }
 
 /// What is logged, and how.

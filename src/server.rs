@@ -32,8 +32,9 @@ use crate::http::socket::OpenSockets;
 use crate::http::{self, State};
 use crate::models::OwnModels;
 use crate::paint::Paint;
-use crate::store::{DocumentLimits, MemoryDocuments, MemoryNotes, SqliteStore};
+use crate::store::{DocumentLimits, MemoryDocuments, MemoryNotes, MemorySupply, SqliteStore};
 use crate::tools::ToolPorts;
+use crate::usage::Catalogue;
 use crate::{agents, models, tools};
 
 /// Threads of the io runtime: it waits more than it works.
@@ -109,6 +110,7 @@ pub(crate) fn run(config: &Config, settings: &str, parts: Parts, until: Until) -
 
 fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
     let limits = DocumentLimits::from(&config.limits);
+    let catalogue = Arc::new(catalogue(config)?);
     match config.journal.kind {
         JournalKind::Memory => {
             let journal = Arc::new(MemoryJournal::start_on(io.handle()));
@@ -119,6 +121,8 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
                 tools: ToolPorts {
                     notes: Arc::new(MemoryNotes::start_on(io.handle())),
                     documents: Arc::new(MemoryDocuments::start_on(io.handle(), limits, beside)),
+                    supply: Arc::new(MemorySupply::start_on(io.handle())),
+                    catalogue,
                 },
                 waiting: Vec::new(),
                 sqlite: None,
@@ -134,6 +138,8 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
                 tools: ToolPorts {
                     notes: Arc::new(store.clone()),
                     documents: Arc::new(store.clone()),
+                    supply: Arc::new(store.clone()),
+                    catalogue,
                 },
                 waiting,
                 sqlite: Some(store),
@@ -165,6 +171,11 @@ fn infra(config: &Config, mut parts: Parts, stores: &Stores, gate: &Gate, io: &R
 pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
     // The tasks of the stores in memory want one; nothing is ever written.
     let io = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut faults = Vec::new();
+    let catalogue = catalogue(config).unwrap_or_else(|fault| {
+        faults.push(fault);
+        Catalogue::shipped()
+    });
     let ports = ToolPorts {
         notes: Arc::new(MemoryNotes::start_on(io.handle())),
         documents: Arc::new(MemoryDocuments::start_on(
@@ -172,9 +183,10 @@ pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
             DocumentLimits::from(&config.limits),
             None,
         )),
+        supply: Arc::new(MemorySupply::start_on(io.handle())),
+        catalogue: Arc::new(catalogue),
     };
     let mut parts = Parts::default();
-    let mut faults = Vec::new();
     if config.auth.mode == AuthMode::Jwt {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
@@ -200,6 +212,17 @@ fn agents(config: &Config, parts: &mut Parts) -> anyhow::Result<AgentClassRegist
         .fold(builder, AgentRegistryBuilder::agent)
         .freeze(&default)
         .context("the agents can't be registered; see agents.default")
+}
+
+/// What models cost and can do: the file of supply.file, or what the binary carries.
+fn catalogue(config: &Config) -> anyhow::Result<Catalogue> {
+    let Some(path) = &config.supply.file else {
+        return Ok(Catalogue::shipped());
+    };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("the supply catalogue {} can't be read; see supply.file", path.display()))?;
+    Catalogue::parse(&text)
+        .with_context(|| format!("the supply catalogue {} can't be used; see supply.file", path.display()))
 }
 
 fn tools(ports: ToolPorts, parts: &mut Parts) -> anyhow::Result<ToolClassRegistry> {

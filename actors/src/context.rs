@@ -3,9 +3,12 @@
 //! A [`SessionContext`] names a session and its user; a [`UserExecutionContext`] names one run of it. Both are made by the
 //! runtime alone, from verified parts: there is no public constructor, no setter and no default.
 
+mod roles;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use roles::{ROLE_MAX_BYTES, ROLES_MAX, Roles, RolesError};
 use serde::Serialize;
 
 use crate::ids::{RequestId, RunId, SessionId, ThreadId, UserId};
@@ -39,10 +42,18 @@ impl SessionContext {
         self.session
     }
 
-    /// Names a run of this session, caused by the request `request`.
-    pub(crate) fn run(&self, thread: ThreadId, run: RunId, request: RequestId, at: SystemTime) -> UserExecutionContext {
+    /// Names a run of this session, caused by the request `request`, for a user with these roles.
+    pub(crate) fn run(
+        &self,
+        thread: ThreadId,
+        run: RunId,
+        request: RequestId,
+        roles: Roles,
+        at: SystemTime,
+    ) -> UserExecutionContext {
         UserExecutionContext(Arc::new(Inner {
             user: self.user.clone(),
+            roles,
             session: self.session,
             thread,
             run,
@@ -64,6 +75,7 @@ pub struct UserExecutionContext(Arc<Inner>);
 #[derive(Debug, PartialEq, Eq)]
 struct Inner {
     user: UserId,
+    roles: Roles,
     session: SessionId,
     thread: ThreadId,
     run: RunId,
@@ -84,6 +96,12 @@ impl UserExecutionContext {
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.0.user
+    }
+
+    /// What the user may do, as their credential said when the run began.
+    #[must_use]
+    pub fn roles(&self) -> &Roles {
+        &self.0.roles
     }
 
     /// The session that owns the run.
@@ -132,6 +150,7 @@ impl UserExecutionContext {
         }
         Ok(Self(Arc::new(Inner {
             user: self.0.user.clone(),
+            roles: self.0.roles.clone(),
             session: self.0.session,
             thread: self.0.thread,
             run: self.0.run,
@@ -192,6 +211,7 @@ mod tests {
             ThreadId::mint(),
             RunId::mint(),
             RequestId::mint(),
+            Roles::freeze(["buyer"]).expect("a role"),
             SystemTime::UNIX_EPOCH,
         )
     }
@@ -204,6 +224,7 @@ mod tests {
             (child.user(), child.thread(), child.run(), child.session()),
             (parent.user(), parent.thread(), parent.run(), parent.session())
         );
+        assert!(child.roles().has("buyer"));
         assert_ne!(child.request(), parent.request());
         assert_eq!(child.depth(), 1);
     }

@@ -74,6 +74,9 @@ pub struct Limits {
     /// How long a tool call may take where the tool names nothing shorter. Beyond: `timeout`.
     #[serde(with = "humantime_serde")]
     pub tool_time: Duration,
+    /// How long a tool call waits for a person's approval, which counts on no other time. Beyond: `denied`.
+    #[serde(with = "humantime_serde")]
+    pub approval_time: Duration,
     /// Tool calls of one session at once. Beyond: they wait.
     pub tool_calls_at_once: usize,
     /// Blocking tool calls of one session at once. Beyond: they wait.
@@ -156,6 +159,7 @@ impl Default for Limits {
             detached_idle: Duration::from_secs(60),
             run_time: Duration::from_secs(600),
             tool_time: Duration::from_secs(30),
+            approval_time: Duration::from_secs(3600),
             tool_calls_at_once: 8,
             blocking_calls_at_once: 2,
             tool_output_bytes: 64 * 1024,

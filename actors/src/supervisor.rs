@@ -63,10 +63,12 @@ impl RootSupervisor {
     #[must_use]
     pub fn new(infra: Arc<Infra>, shards: Vec<Shard>, on_panic: fn()) -> Self {
         assert!(!shards.is_empty(), "a supervisor needs a shard");
+        let steerable = infra.agents.classes().filter(|class| class.steerable);
         let rules = Arc::new(Rules {
             limits: infra.limits.clone(),
             default_agent: Arc::clone(infra.agents.default_name()),
             agents: infra.agents.classes().map(|class| class.name.clone()).collect(),
+            steerable: steerable.map(|class| class.name.clone()).collect(),
         });
         Self {
             books: Books::new(&infra.limits, shards.len()),

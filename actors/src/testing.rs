@@ -34,10 +34,10 @@ use tokio::runtime::Handle;
 pub use doubles::{FakeTool, ScriptedModel, agent};
 pub use probe::{Ending, Probe};
 
-use crate::context::{SessionContext, UserExecutionContext};
+use crate::context::{Roles, SessionContext, UserExecutionContext};
 use crate::ids::{RequestId, RunId, SessionId, ThreadId, UserId};
 use crate::infra::agents::{AgentClass, AgentClassRegistry, AgentRegistryBuilder, Answer};
-use crate::infra::credentials::{BadCredential, Credentials};
+use crate::infra::credentials::{BadCredential, Credentials, Renewed};
 use crate::infra::journal::{Journal, ThreadStore};
 use crate::infra::memory::MemoryJournal;
 use crate::infra::metrics::Metrics;
@@ -68,6 +68,7 @@ pub fn context(name: &str) -> UserExecutionContext {
         ThreadId::mint(),
         RunId::mint(),
         RequestId::mint(),
+        Roles::none(),
         SystemTime::now(),
     )
 }
@@ -203,6 +204,29 @@ impl World {
         probe
     }
 
+    /// As [`World::connect`], with a credential that names these roles.
+    pub async fn connect_as(&self, name: &str, roles: &[&str]) -> Probe {
+        let mut probe = self
+            .attach(name, None, None, roles)
+            .await
+            .expect("there is a place for a new session");
+        probe.establish().await;
+        probe
+    }
+
+    /// As [`World::resume`], with a credential that names these roles.
+    pub async fn resume_as(&self, probe: &Probe, roles: &[&str]) -> Probe {
+        let resume = Resume {
+            last_seq: crate::ids::Seq(probe.last_seq()),
+            epoch: Some(probe.epoch()),
+        };
+        let session = Some(probe.session_id());
+        let attached = self.attach(probe.user(), session, Some(resume), roles).await;
+        let mut resumed = attached.expect("there is a place for a resume");
+        resumed.establish().await;
+        resumed
+    }
+
     /// Goes on with the session of `probe` after the last event that it took, on a new socket.
     pub async fn resume(&self, probe: &Probe) -> Probe {
         let mut resumed = self.resume_from(probe, probe.last_seq()).await;
@@ -231,6 +255,16 @@ impl World {
         session: Option<SessionId>,
         resume: Option<Resume>,
     ) -> Result<Probe, Refusal> {
+        self.attach(name, session, resume, &[]).await
+    }
+
+    async fn attach(
+        &self,
+        name: &str,
+        session: Option<SessionId>,
+        resume: Option<Resume>,
+        roles: &[&str],
+    ) -> Result<Probe, Refusal> {
         let admit = Admit {
             user: user(name),
             resume: session,
@@ -244,6 +278,7 @@ impl World {
             resume,
             legacy: false,
             expires_at: None,
+            roles: Roles::freeze(roles.iter().copied()).expect("a test's roles are well-formed"),
         };
         self.supervisor.send(attach).await.expect("the supervisor lives");
         Ok(probe)
@@ -321,7 +356,7 @@ impl Credentials for NoCredentials {
         _: UserId,
         _: Option<String>,
         _: Option<String>,
-    ) -> BoxFuture<'static, Result<Option<SystemTime>, BadCredential>> {
+    ) -> BoxFuture<'static, Result<Renewed, BadCredential>> {
         Box::pin(std::future::ready(Err(BadCredential)))
     }
 }

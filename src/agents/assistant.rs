@@ -1,7 +1,7 @@
 //! `assistant`: answers with its model, which may call tools on the way.
 //!
-//! What the model says is passed on as it says it. How its tools are called on the way stands in `steps`, what is decided on
-//! the way in `conversation`.
+//! What the model says is passed on as it says it, and what the user tells the run meanwhile is read with the next step. How
+//! its tools are called on the way stands in `steps`, what is decided on the way in `conversation`.
 
 use async_trait::async_trait;
 use sessile_actors::infra::{Agent, AgentClass, AgentError, Answer};
@@ -29,6 +29,7 @@ pub fn class(step_limit: u32) -> AgentClass {
         "Answers with the language model, which may call tools on the way.",
         move |_| Assistant::new(step_limit),
     )
+    .steerable()
 }
 
 impl Assistant {

@@ -127,6 +127,13 @@ impl Conversation {
         })
     }
 
+    /// Takes what the user told the run meanwhile, oldest first: the model reads it next. Says whether there was anything.
+    pub fn steered(&mut self, told: Vec<String>) -> bool {
+        let any = !told.is_empty();
+        self.messages.extend(told.into_iter().map(ChatMessage::User));
+        any
+    }
+
     /// Takes what a call brought.
     pub fn tool_replied(&mut self, id: String, name: String, reply: ToolReply) {
         self.messages.push(ChatMessage::Tool {
@@ -232,6 +239,16 @@ mod tests {
             })
             .collect();
         assert_eq!(errors, [("1", false), ("2", true)]);
+    }
+
+    #[test]
+    fn what_the_user_tells_meanwhile_is_what_the_model_reads_next() {
+        let mut conversation = Conversation::new(Vec::new(), "hi");
+        conversation.hear(said("hello")).unwrap();
+        conversation.end_step().unwrap();
+        assert!(conversation.steered(vec!["shorter".to_owned(), "in French".to_owned()]));
+        assert_eq!(conversation.messages()[2..], [user("shorter"), user("in French")]);
+        assert!(!conversation.steered(Vec::new()));
     }
 
     #[test]

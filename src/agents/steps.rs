@@ -62,9 +62,14 @@ impl Steps<'_> {
     /// `step_limit`, what [`Conversation`] refuses, the model's failure, or the end of the run.
     pub async fn take(&self, conversation: &mut Conversation, run: &mut RunContext) -> Result<(), AgentError> {
         for step in 1..=self.limit {
+            conversation.steered(run.steering().await?);
             self.turn(conversation, run).await?;
             let calls = conversation.end_step()?;
             if calls.is_empty() {
+                if step < self.limit && conversation.steered(run.steering().await?) {
+                    // The model was done before it could read what it was told meanwhile.
+                    continue;
+                }
                 return Ok(());
             }
             if step == self.limit {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use secrecy::SecretString;
+use sessile_actors::context::Roles;
 use sessile_actors::ids::UserId;
 
 use super::{SettingsArgs, settings};
@@ -17,6 +18,9 @@ pub struct TokenArgs {
     /// The user that the token names: its `sub`
     #[arg(long, value_name = "NAME")]
     pub user: String,
+    /// A role that the token gives its user; may be said more than once
+    #[arg(long = "role", value_name = "NAME")]
+    pub roles: Vec<String>,
     /// How long it is valid
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     pub ttl: Duration,
@@ -32,7 +36,8 @@ pub struct TokenArgs {
 pub fn token(args: &TokenArgs) -> anyhow::Result<SecretString> {
     let config = Config::load(&settings(&args.settings))?;
     let user = UserId::parse(&args.user).context("--user can't be a user: choose another name")?;
-    Ok(jwt::mint(&config.auth, &user, args.ttl)?)
+    let roles = Roles::freeze(args.roles.iter().map(String::as_str)).context("--role can't be a role")?;
+    Ok(jwt::mint(&config.auth, &user, &roles, args.ttl)?)
 }
 
 #[cfg(test)]
@@ -56,10 +61,14 @@ mod tests {
         let settings = SettingsArgs { config: None, set };
         let mut args = TokenArgs {
             user: "alice".into(),
+            roles: vec!["buyer".into(), "admin".into()],
             ttl: Duration::from_secs(60),
             settings,
         };
         assert_eq!(token(&args).unwrap().expose_secret().split('.').count(), 3);
+        args.roles.push(String::new());
+        assert!(token(&args).unwrap_err().to_string().contains("--role"));
+        args.roles.pop();
         args.user.clear();
         assert!(token(&args).unwrap_err().to_string().contains("--user"));
         let bare = TokenArgs {

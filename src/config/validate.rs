@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use sessile_actors::context::Roles;
 
 use super::layers::Layers;
 use super::{AuthMode, Config, ConfigError, Key, KeyAlgorithm};
@@ -14,6 +15,9 @@ use crate::telemetry;
 
 /// The largest `auth.leeway`: clocks that are kept at all differ by less.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
+
+/// Claims that say something else than roles (RFC 7519, section 4.1).
+const TAKEN_CLAIMS: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
 /// What a page's directory must hold.
 const PAGE: &str = "index.html";
@@ -164,6 +168,18 @@ fn readable(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
     if config.data_dir.as_os_str().is_empty() {
         let problem = "it is empty: name a directory such as \"./data\"".into();
         invalid("data_dir", problem);
+    }
+    if let Err(error) = Roles::freeze(config.auth.guest_roles.iter().map(String::as_str)) {
+        invalid("auth.guest_roles", error.to_string());
+    }
+    if let Some(claim) = config
+        .auth
+        .roles_claim
+        .as_deref()
+        .filter(|claim| TAKEN_CLAIMS.contains(claim))
+    {
+        let problem = format!("the claim {claim} means something else: name another, such as \"roles\"");
+        invalid("auth.roles_claim", problem);
     }
     if config.agents.default.is_empty() {
         let problem = "it is empty: name an agent such as \"assistant\"".into();

@@ -8,6 +8,7 @@ use actix_web::{FromRequest, HttpRequest};
 use async_trait::async_trait;
 use futures_util::future::LocalBoxFuture;
 use secrecy::ExposeSecret as _;
+use sessile_actors::context::Roles;
 use sessile_actors::ids::UserId;
 
 use super::auth::origin::Origin;
@@ -55,6 +56,8 @@ pub struct Visitor {
     pub set_cookie: Option<String>,
     /// The page that the request came from; none: no browser's page.
     pub origin: Option<Origin>,
+    /// What the credential says that the user may do.
+    pub roles: Roles,
 }
 
 impl From<Admitted> for Visitor {
@@ -65,6 +68,7 @@ impl From<Admitted> for Visitor {
             protocol: admitted.protocol.map(str::to_owned),
             set_cookie: admitted.identity.fresh_guest_cookie,
             origin: admitted.origin,
+            roles: admitted.identity.roles,
         }
     }
 }
@@ -96,7 +100,12 @@ impl Doorkeeper for Gate {
 
     async fn issue_ticket(&self, visitor: &Visitor) -> Result<Ticket, Problem> {
         let issued = self
-            .ticket(&visitor.user, visitor.origin.clone(), visitor.expires_at)
+            .ticket(
+                &visitor.user,
+                visitor.origin.clone(),
+                visitor.expires_at,
+                visitor.roles.clone(),
+            )
             .await;
         match issued {
             Ok(issued) => Ok(Ticket {

@@ -134,6 +134,7 @@ pub(super) async fn join(
         socket: Box::new(socket),
         resume: resume.map(|(_, resume)| resume),
         legacy: false,
+        roles: visitor.roles.clone(),
         expires_at: visitor.expires_at,
     };
     let busy = || Problem::unavailable("the session does not answer; try again", RETRY_AFTER);

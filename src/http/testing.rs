@@ -9,9 +9,9 @@ use actix::Actor as _;
 use actix_web::http::header::{self, HeaderMap};
 use async_trait::async_trait;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
-use sessile_actors::context::SessionContext;
+use sessile_actors::context::{Roles, SessionContext};
 use sessile_actors::ids::{RunId, Seq, SessionId, ThreadId, UserId};
-use sessile_actors::infra::credentials::{BadCredential, Credentials};
+use sessile_actors::infra::credentials::{BadCredential, Credentials, Renewed};
 use sessile_actors::infra::journal::{
     Batch, EventPage, HistoryPage, Journal, JournalError, Opened, ReadLimit, ReviveError, Revived, RunRecord,
     StoreError, StoreReply, ThreadPage, ThreadStore,
@@ -72,6 +72,7 @@ impl Doorkeeper for Believer {
             protocol: protocol.map(str::to_owned),
             set_cookie: (name == "guest").then(|| "guest=1; HttpOnly".to_owned()),
             origin: None,
+            roles: Roles::none(),
         })
     }
 
@@ -205,7 +206,7 @@ impl Credentials for Store {
         _: UserId,
         _: Option<String>,
         _: Option<String>,
-    ) -> BoxFuture<'static, Result<Option<SystemTime>, BadCredential>> {
+    ) -> BoxFuture<'static, Result<Renewed, BadCredential>> {
         ready(Err(BadCredential)).boxed()
     }
 }

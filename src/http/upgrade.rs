@@ -200,6 +200,7 @@ async fn hand_over(state: &State, arrival: Arrival, welcome: Welcome) {
         resume: welcome.resume,
         legacy: welcome.is_legacy,
         expires_at: welcome.visitor.expires_at,
+        roles: welcome.visitor.roles,
     };
     // Waits where the mailbox is full. An error means that the process ends: the socket is dropped with the message.
     if state.supervisor.send(attach).await.is_err() {

@@ -63,8 +63,8 @@ pub fn registry(
 ) -> Result<ModelRegistry, Vec<ModelsError>> {
     let mut faults = Vec::new();
     let script = config.models.scripted_file.as_deref();
-    // Who brings models, or wants none, has chosen the default.
-    let is_chosen = own.alone || !own.models.is_empty();
+    // Who brings a model has chosen the default, and who wants none at all has none.
+    let is_chosen = !own.models.is_empty() || (own.alone && config.models.named.is_empty());
     let mut models = own.models;
     if !own.alone {
         match built_in(offline::PIECE_DELAY, script) {

@@ -1,4 +1,4 @@
-//! Where events, threads, notes and documents are kept. The only folder that names sqlx.
+//! Where events, threads, notes, documents and changes of the supply catalogue are kept. The only folder that names sqlx.
 
 use futures_util::future::BoxFuture;
 use sessile_actors::ids::UserId;
@@ -7,12 +7,14 @@ use uuid::Uuid;
 pub mod documents;
 pub mod notes;
 pub mod sqlite;
+pub mod supply;
 
 pub use documents::{
     DocumentError, DocumentInfo, DocumentLimits, DocumentStore, Found, MemoryDocuments, document_name,
 };
 pub use notes::MemoryNotes;
 pub use sqlite::{OpenError, SqliteStore};
+pub use supply::{MemorySupply, SupplyStore};
 
 /// Notes of one user at most. Beyond: [`NoteError::TooMany`].
 pub const NOTES_PER_USER: usize = 1_000;

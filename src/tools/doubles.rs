@@ -8,13 +8,16 @@ use sessile_actors::infra::{Tool, ToolClassRegistry, ToolContext, ToolError};
 use tokio_util::sync::CancellationToken;
 
 use super::ToolPorts;
-use crate::store::{MemoryDocuments, MemoryNotes};
+use crate::store::{MemoryDocuments, MemoryNotes, MemorySupply};
+use crate::usage::Catalogue;
 
-/// Ports to stores in memory, with nothing in them.
+/// Ports to stores in memory, with nothing in them, and the shipped catalogue.
 pub fn ports() -> ToolPorts {
     ToolPorts {
         notes: Arc::new(MemoryNotes::start()),
         documents: Arc::new(MemoryDocuments::start()),
+        supply: Arc::new(MemorySupply::start()),
+        catalogue: Arc::new(Catalogue::shipped()),
     }
 }
 

@@ -8,21 +8,29 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sessile_actors::infra::{ToolClassRegistry, ToolError, ToolRegistryBuilder};
 
-use crate::store::{DocumentStore, NoteStore};
+use crate::store::{DocumentStore, NoteStore, SupplyStore};
+use crate::usage::Catalogue;
 
 pub mod calculator;
 pub mod corpus;
+pub mod cost_calculator;
 pub mod current_time;
 #[cfg(test)]
 pub(crate) mod doubles;
 pub mod notes;
+pub mod supply_catalog;
 pub mod text_stats;
+pub mod usage_analysis;
+mod usage_data;
 
 /// What the tools reach their users' rows through.
 #[derive(Clone)]
 pub struct ToolPorts {
     pub notes: Arc<dyn NoteStore>,
     pub documents: Arc<dyn DocumentStore>,
+    pub supply: Arc<dyn SupplyStore>,
+    /// What models cost and can do; frozen.
+    pub catalogue: Arc<Catalogue>,
 }
 
 /// All tools, not yet frozen.
@@ -31,10 +39,13 @@ pub fn all(ports: ToolPorts) -> ToolRegistryBuilder {
     ToolClassRegistry::builder()
         .tool(calculator::Calculator)
         .tool(corpus::Corpus::new(Arc::clone(&ports.documents)))
-        .tool(corpus::CorpusDelete::new(ports.documents))
+        .tool(corpus::CorpusDelete::new(Arc::clone(&ports.documents)))
+        .tool(cost_calculator::CostCalculator::new(ports.clone()))
         .tool(current_time::CurrentTime::new(SystemTime::now))
-        .tool(notes::Notes::new(ports.notes))
+        .tool(notes::Notes::new(Arc::clone(&ports.notes)))
+        .tool(supply_catalog::SupplyCatalog::new(ports.clone(), SystemTime::now))
         .tool(text_stats::TextStats)
+        .tool(usage_analysis::UsageAnalysis::new(ports))
 }
 
 /// The JSON Schema of a tool's arguments.
@@ -61,9 +72,12 @@ mod tests {
                 "calculator",
                 "corpus",
                 "corpus_delete",
+                "cost_calculator",
                 "current_time",
                 "notes",
-                "text_stats"
+                "supply_catalog",
+                "text_stats",
+                "usage_analysis",
             ]
         );
         for spec in tools.specs() {

@@ -15,6 +15,7 @@ mod examples;
 mod interleavings;
 mod isolation;
 mod lifecycle;
+mod models;
 mod readme;
 mod resume;
 mod server;

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sessile_actors::context::Roles;
 use sessile_actors::ids::Seq;
 use sessile_actors::infra::Answer;
 use sessile_actors::protocol::CloseCode;
@@ -225,6 +226,7 @@ async fn a_resume_whose_socket_breaks_on_its_way_leaves_the_attached_one_heard()
         }),
         legacy: false,
         expires_at: None,
+        roles: Roles::none(),
     };
     world.supervisor().send(attach).await.unwrap();
     ada.say("1").await;

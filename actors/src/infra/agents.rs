@@ -69,6 +69,8 @@ pub struct AgentClass {
     pub name: String,
     /// What it does, for people.
     pub description: String,
+    /// Whether a run of it takes `steer`.
+    pub steerable: bool,
     #[serde(skip)]
     make: AgentFactory,
 }
@@ -83,8 +85,16 @@ impl AgentClass {
         Self {
             name: name.into(),
             description: description.into(),
+            steerable: false,
             make: Arc::new(move |context| Box::new(make(context))),
         }
+    }
+
+    /// Its runs take `steer`: they ask [`RunContext::steering`] between their steps.
+    #[must_use]
+    pub fn steerable(mut self) -> Self {
+        self.steerable = true;
+        self
     }
 
     /// Makes the agent of one run.

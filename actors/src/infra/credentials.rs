@@ -4,17 +4,27 @@ use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 
+use crate::context::Roles;
 use crate::ids::UserId;
 
 /// Checks credentials that arrive on a live socket.
 pub trait Credentials: Send + Sync {
-    /// Checks a token or a ticket of `user`, and says when it ends (none: never).
+    /// Checks a token or a ticket of `user`, and says what it brings.
     fn refresh(
         &self,
         user: UserId,
         token: Option<String>,
         ticket: Option<String>,
-    ) -> BoxFuture<'static, Result<Option<SystemTime>, BadCredential>>;
+    ) -> BoxFuture<'static, Result<Renewed, BadCredential>>;
+}
+
+/// What a good credential brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// When it ends; none: never.
+    pub expires_at: Option<SystemTime>,
+    /// What its user may do from now on.
+    pub roles: Roles,
 }
 
 /// The credential is bad, expired, or another user's: not told apart.

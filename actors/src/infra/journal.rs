@@ -211,6 +211,15 @@ pub enum StoreCommand {
     /// Answer a repeat as it was answered, and take nothing: `NotFound` where the id is new. For a message that is refused
     /// without it: sending again must be safe also where a new message would be refused.
     Repeat(Idempotency),
+    /// Take a frame about a run at work (`steer`, `tool_decision`): record its id, so that a repeat is known.
+    Take {
+        /// The frame that asks.
+        idempotency: Idempotency,
+        /// The run.
+        run_id: RunId,
+        /// Its thread.
+        thread_id: ThreadId,
+    },
     /// Start a queued run: grants it the thread, or answers `ThreadBusy`, `RunLimit` or `NotFound`.
     Promote {
         /// The run.

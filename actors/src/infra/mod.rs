@@ -1,16 +1,15 @@
 //! What all sessions share: built before the first connection, then frozen. No setter, no lock, no user's data.
 //!
 //! Excepted from "no shared mutable state", each for its reason: the counters of [`metrics::Metrics`] (atomics that hold
-//! numbers, never an id) and the permits of [`CpuPool`] (a semaphore).
+//! numbers, never an id) and the channel to the keeper of [`CpuPool`], which alone can know how many threads a user's
+//! sessions hold together: a session knows no other. It counts calls that run or wait, and forgets a user with the last.
 
 use std::sync::Arc;
-
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::limits::Limits;
 
 pub mod agents;
+mod cpu;
 pub mod credentials;
 pub mod journal;
 pub mod memory;
@@ -20,6 +19,7 @@ pub mod replay;
 pub mod tools;
 
 pub use agents::{Agent, AgentClass, AgentClassRegistry, AgentError, AgentRegistryBuilder, Answer};
+pub use cpu::CpuPool;
 pub use journal::{Journal, ThreadStore};
 pub use model::{Model, ModelRegistry};
 pub use tools::{Tool, ToolClassRegistry, ToolContext, ToolError, ToolRegistryBuilder, ToolSpec};
@@ -44,43 +44,4 @@ pub struct Infra {
     pub metrics: metrics::Metrics,
     /// Threads for tools that block.
     pub cpu: CpuPool,
-}
-
-/// A bounded pool of threads for tools that block or compute.
-#[derive(Clone)]
-pub struct CpuPool {
-    runtime: Handle,
-    permits: Arc<Semaphore>,
-}
-
-impl CpuPool {
-    /// Makes a pool of `threads` on the blocking threads of `runtime`.
-    #[must_use]
-    pub fn new(runtime: Handle, threads: usize) -> Self {
-        Self {
-            runtime,
-            permits: Arc::new(Semaphore::new(threads.max(1))),
-        }
-    }
-
-    /// Runs `work` on a thread of the pool, once one is free.
-    ///
-    /// # Errors
-    /// The [`tokio::task::JoinError`] of a panic in `work`.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, tokio::task::JoinError> {
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .expect("the pool's semaphore is never closed");
-        let runtime = self.runtime.clone();
-        self.runtime
-            .spawn_blocking(move || {
-                let _permit = permit;
-                runtime.block_on(work)
-            })
-            .await
-    }
 }

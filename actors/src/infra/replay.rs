@@ -1,16 +1,18 @@
-//! Reads off a run's events where it stands: which calls are open, what has been said. Pure; both journals use it.
+//! Reads off a run's events where it stands: which calls are open, which of them wait for a person, what has been said. Pure; both journals use it.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::ids::{CallId, MessageId};
-use crate::protocol::server::OpenCall;
+use crate::ids::{CallId, MessageId, RunId};
+use crate::protocol::server::{OpenCall, PendingApproval, RunState};
 
 /// Where a run stands, built from its events in order.
 #[derive(Debug, Default)]
 pub struct Replay {
     open_calls: Vec<OpenCall>,
+    pending_approvals: Vec<PendingApproval>,
     message_ref: Option<MessageId>,
     /// By offset: a piece that is told twice counts once.
     pieces: BTreeMap<u64, String>,
@@ -19,6 +21,7 @@ pub struct Replay {
 /// The part of an event frame that matters here. All optional: an erased body has none of it.
 #[derive(Deserialize)]
 struct Frame {
+    run_id: Option<RunId>,
     payload: Payload,
 }
 
@@ -26,6 +29,10 @@ struct Frame {
 struct Payload {
     call_id: Option<CallId>,
     tool_name: Option<String>,
+    #[serde(default)]
+    parameters: Value,
+    arguments_sha256: Option<String>,
+    expires_at: Option<String>,
     message_ref: Option<MessageId>,
     offset: Option<u64>,
     content: Option<String>,
@@ -35,7 +42,24 @@ impl Replay {
     /// Whether events of this `type` say anything about where a run stands.
     #[must_use]
     pub fn concerns(kind: &str) -> bool {
-        matches!(kind, "tool_executing" | "tool_completed" | "partial_result")
+        matches!(
+            kind,
+            "tool_executing"
+                | "tool_approval_requested"
+                | "tool_approval_decided"
+                | "tool_completed"
+                | "partial_result"
+        )
+    }
+
+    /// The state that an event of this `type` leaves its run in, where it changes it and the run goes on.
+    #[must_use]
+    pub fn state_after(kind: &str) -> Option<RunState> {
+        match kind {
+            "tool_approval_requested" => Some(RunState::Waiting),
+            "tool_approval_decided" => Some(RunState::Running),
+            _ => None,
+        }
     }
 
     /// Takes the run's next event. Others than [`Replay::concerns`] names, and erased ones, change nothing.
@@ -43,7 +67,7 @@ impl Replay {
         if !Self::concerns(kind) {
             return;
         }
-        let Ok(Frame { payload }) = serde_json::from_slice(body) else {
+        let Ok(Frame { run_id, payload }) = serde_json::from_slice(body) else {
             return;
         };
         match (kind, payload) {
@@ -56,11 +80,38 @@ impl Replay {
                 },
             ) => self.open_calls.push(OpenCall { call_id, tool_name }),
             (
+                "tool_approval_requested",
+                Payload {
+                    call_id: Some(call_id),
+                    tool_name: Some(tool_name),
+                    parameters,
+                    arguments_sha256: Some(arguments_sha256),
+                    expires_at: Some(expires_at),
+                    ..
+                },
+            ) => self.pending_approvals.extend(run_id.map(|run_id| PendingApproval {
+                run_id,
+                call_id,
+                tool_name,
+                parameters,
+                arguments_sha256,
+                expires_at,
+            })),
+            (
+                "tool_approval_decided",
+                Payload {
+                    call_id: Some(call_id), ..
+                },
+            ) => self.pending_approvals.retain(|call| call.call_id != call_id),
+            (
                 "tool_completed",
                 Payload {
                     call_id: Some(call_id), ..
                 },
-            ) => self.open_calls.retain(|call| call.call_id != call_id),
+            ) => {
+                self.pending_approvals.retain(|call| call.call_id != call_id);
+                self.open_calls.retain(|call| call.call_id != call_id);
+            }
             (
                 "partial_result",
                 Payload {
@@ -72,6 +123,11 @@ impl Replay {
             ) => self.say(message_ref, offset, content),
             _ => {}
         }
+    }
+
+    /// The calls that wait for a person, in the order they asked.
+    pub fn take_pending_approvals(&mut self) -> Vec<PendingApproval> {
+        std::mem::take(&mut self.pending_approvals)
     }
 
     /// The open calls in the order they began, and what has been said, where anything was.
@@ -116,6 +172,36 @@ mod tests {
         piece(&mut replay, message, 0, "abc");
         piece(&mut replay, message, 3, "def");
         assert_eq!(replay.finish().1, Some((message, "abcdef".to_owned())));
+    }
+
+    #[test]
+    fn a_call_waits_for_a_person_from_its_request_until_its_decision_or_its_end() {
+        let [decided, ended, waiting] = [CallId::mint(), CallId::mint(), CallId::mint()];
+        let (mut replay, run_id) = (Replay::default(), RunId::mint());
+        let mut tell = |kind: &str, call_id: CallId| {
+            let body = json!({"run_id": run_id, "payload": {
+                "call_id": call_id, "tool_name": "erase", "parameters": {"all": true}, "arguments_sha256": "00ff",
+                "expires_at": "2026-11-20T10:00:00.000Z"
+            }});
+            replay.take(kind, body.to_string().as_bytes());
+        };
+        for call in [decided, ended, waiting] {
+            tell("tool_executing", call);
+            tell("tool_approval_requested", call);
+        }
+        tell("tool_approval_decided", decided);
+        tell("tool_completed", ended);
+        let request = PendingApproval {
+            run_id,
+            call_id: waiting,
+            tool_name: "erase".to_owned(),
+            parameters: json!({"all": true}),
+            arguments_sha256: "00ff".to_owned(),
+            expires_at: "2026-11-20T10:00:00.000Z".to_owned(),
+        };
+        assert_eq!(replay.take_pending_approvals(), [request]);
+        let open: Vec<CallId> = replay.finish().0.into_iter().map(|call| call.call_id).collect();
+        assert_eq!(open, [decided, waiting]);
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub const REFERENCES_MAX: usize = 32;
 /// Characters of a stop's reason that are kept: it stands in the end of each run that it stops, for people.
 pub const STOP_REASON_MAX_CHARS: usize = 200;
 
+/// Characters of a decision's note that are kept: agent and user read it.
+pub const DECISION_NOTE_MAX_CHARS: usize = 1_000;
+
 /// The longest name of a thread, in characters. A longer one is refused.
 pub const THREAD_NAME_MAX_CHARS: usize = 200;
 
@@ -53,7 +56,7 @@ pub enum Command {
         call_id: CallId,
         /// Whether it may go on.
         approve: bool,
-        /// Why.
+        /// Why; cut at [`DECISION_NOTE_MAX_CHARS`].
         note: Option<String>,
     },
     /// Make a thread and switch to it.
@@ -199,7 +202,7 @@ impl Command {
                         .collect::<Vec<_>>()
                         .join("\n"),
                 ),
-                say.metadata.as_ref().map(Value::to_string),
+                say.metadata.as_ref().map(super::canonical),
             ],
             Self::CreateThread { name } => vec![Some("create_thread".to_owned()), name.clone()],
             Self::RenameThread { thread_id, name } => vec![

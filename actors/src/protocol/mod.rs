@@ -11,9 +11,19 @@ pub use close::CloseCode;
 pub use server::{Control, ErrorCode, Event, EventEnvelope};
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "sessile.v1";
+
+/// JSON as text that is the same for the same value, in whatever order its fields came: what a digest is made of. Whether a
+/// [`Value`] keeps that order depends on what else is compiled in.
+#[must_use]
+pub fn canonical(value: &Value) -> String {
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    sorted.to_string()
+}
 
 /// The limits that a client is told on connecting, so that it need not find them by being refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

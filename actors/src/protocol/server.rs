@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use control::{AcceptStatus, Control, ErrorCode, ErrorFrame};
-pub use event::{DeathCause, ErrorContext, Event, StoppedBy, ToolStatus, Usage, is_terminal_kind};
-pub use view::{ActiveRun, History, HistoryMessage, OpenCall, QueuedMessage, RunState, ThreadSummary};
+pub use event::{ApprovalDecision, DeathCause, ErrorContext, Event, StoppedBy, ToolStatus, Usage, is_terminal_kind};
+pub use view::{ActiveRun, History, HistoryMessage, OpenCall, PendingApproval, QueuedMessage, RunState, ThreadSummary};
 
 use crate::ids::{RunId, Seq, SessionId, ThreadId};
 

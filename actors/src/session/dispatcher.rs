@@ -1,14 +1,16 @@
 //! The tool dispatcher: an actor of its session alone, started on the first tool call.
 //!
 //! Each call is a task of its own: a tool that hangs, panics or floods ends its call and nothing else. A call is told by a
-//! pair of events on every path; the first is durable before the tool starts.
+//! pair of events on every path; the first is durable before the tool starts. A call that a person must approve waits
+//! here, without a place and without a time of its own; the engine says how that ends.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, warn};
@@ -16,8 +18,11 @@ use tracing::{Instrument, Span, debug, warn};
 use crate::context::UserExecutionContext;
 use crate::ids::CallId;
 use crate::infra::Infra;
-use crate::infra::tools::{ToolContext, ToolError};
-use crate::protocol::server::{Event, ToolStatus};
+use crate::infra::tools::{ToolContext, ToolError, ToolSpec};
+use crate::protocol::server::{Event, ToolStatus, rfc3339};
+use crate::session::approval;
+pub(crate) use crate::session::approval::Verdict;
+use crate::session::clock::RunClock;
 use crate::session::emitter::RunEmitter;
 use crate::session::run::{RunOver, ToolReply};
 
@@ -28,6 +33,8 @@ pub struct ToolDispatcher {
     places: Arc<Semaphore>,
     /// Blocking calls at once; the rest wait.
     blocking_places: Arc<Semaphore>,
+    /// Who waits for a person's decision. Calls that ended are left out when the next one comes.
+    waiting: HashMap<CallId, oneshot::Sender<Verdict>>,
 }
 
 impl ToolDispatcher {
@@ -37,7 +44,26 @@ impl ToolDispatcher {
             places: Arc::new(Semaphore::new(limits.tool_calls_at_once.max(1))),
             blocking_places: Arc::new(Semaphore::new(limits.blocking_calls_at_once.max(1))),
             infra,
+            waiting: HashMap::new(),
         }
+    }
+
+    /// What brings the decision about a call that needs one.
+    fn await_verdict(&mut self, call: &ExecuteTool) -> Option<oneshot::Receiver<Verdict>> {
+        let needs_approval = |spec: &Arc<ToolSpec>| spec.needs_approval;
+        if !self
+            .infra
+            .tools
+            .get(&call.tool)
+            .map(|class| class.spec())
+            .is_some_and(needs_approval)
+        {
+            return None;
+        }
+        let (decided, verdict) = oneshot::channel();
+        self.waiting.retain(|_, decided| !decided.is_closed());
+        self.waiting.insert(call.call, decided);
+        Some(verdict)
     }
 }
 
@@ -61,6 +87,8 @@ pub(crate) struct ExecuteTool {
     pub arguments: Value,
     /// Fires when the run is being stopped.
     pub cancelled: CancellationToken,
+    /// The run's time: it stands still while the call waits for a person.
+    pub clock: RunClock,
     /// The run's, so that the lines of its tools carry its ids.
     pub span: Span,
 }
@@ -74,9 +102,32 @@ impl Handler<ExecuteTool> for ToolDispatcher {
             infra: Arc::clone(&self.infra),
             places: Arc::clone(&self.places),
             blocking_places: Arc::clone(&self.blocking_places),
+            verdict: self.await_verdict(&call),
+            waited: Duration::ZERO,
             call,
         };
         Box::pin(execution.run().instrument(span))
+    }
+}
+
+/// A call that waits was decided.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct CallDecided {
+    /// The call.
+    pub call: CallId,
+    /// How.
+    pub verdict: Verdict,
+}
+
+impl Handler<CallDecided> for ToolDispatcher {
+    type Result = ();
+
+    fn handle(&mut self, CallDecided { call, verdict }: CallDecided, _: &mut Context<Self>) {
+        if let Some(decided) = self.waiting.remove(&call) {
+            // A call whose run was stopped meanwhile needs no decision.
+            let _ = decided.send(verdict);
+        }
     }
 }
 
@@ -84,6 +135,10 @@ struct Execution {
     infra: Arc<Infra>,
     places: Arc<Semaphore>,
     blocking_places: Arc<Semaphore>,
+    /// Present where a person must approve the call.
+    verdict: Option<oneshot::Receiver<Verdict>>,
+    /// How long it waited for that.
+    waited: Duration,
     call: ExecuteTool,
 }
 
@@ -103,7 +158,7 @@ impl Ended {
 }
 
 impl Execution {
-    async fn run(self) -> Result<ToolReply, RunOver> {
+    async fn run(mut self) -> Result<ToolReply, RunOver> {
         let since = Instant::now();
         let (call_id, tool_name) = (self.call.call, self.call.tool.clone());
         self.infra.metrics.tool_calls.increment();
@@ -117,9 +172,10 @@ impl Execution {
                 parameters: capped(self.call.arguments.clone(), self.infra.limits.tool_output_bytes).0,
             })
             .await?;
-        let ended = self.execute().await;
+        let ended = self.execute().await?;
+        let elapsed = since.elapsed().saturating_sub(self.waited);
         let (result, truncated) = capped(ended.result, self.infra.limits.tool_output_bytes);
-        debug!(status = ?ended.status, truncated, elapsed = ?since.elapsed(), "tool call ended");
+        debug!(status = ?ended.status, truncated, ?elapsed, waited = ?self.waited, "tool call ended");
         self.call
             .emitter
             .emit(Event::ToolCompleted {
@@ -128,7 +184,7 @@ impl Execution {
                 status: ended.status,
                 result: result.clone(),
                 truncated,
-                execution_time_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+                execution_time_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             })
             .await?;
         Ok(ToolReply {
@@ -137,17 +193,62 @@ impl Execution {
         })
     }
 
-    async fn execute(&self) -> Ended {
+    async fn execute(&mut self) -> Result<Ended, RunOver> {
         let Some(class) = self.infra.tools.get(&self.call.tool) else {
-            return Ended::failed(ToolStatus::Error, "there is no such tool");
+            return Ok(Ended::failed(ToolStatus::Error, "there is no such tool"));
         };
-        if let Err(faults) = class.validate(&self.call.arguments) {
-            return Ended::failed(
-                ToolStatus::Error,
-                format!("the arguments do not fit the tool: {faults}"),
-            );
+        let spec = Arc::clone(class.spec());
+        if let Some(role) = spec.role.as_deref().filter(|role| !self.call.context.roles().has(role)) {
+            let why = format!("the tool needs the role `{role}`, which this user does not have");
+            return Ok(Ended::failed(ToolStatus::Denied, why));
         }
-        let spec = class.spec();
+        if let Err(faults) = class.validate(&self.call.arguments) {
+            let why = format!("the arguments do not fit the tool: {faults}");
+            return Ok(Ended::failed(ToolStatus::Error, why));
+        }
+        if let Some(verdict) = self.verdict.take()
+            && let Some(refused) = self.ask(&spec, verdict).await?
+        {
+            return Ok(refused);
+        }
+        Ok(self.carry_out(&spec).await)
+    }
+
+    /// Asks for a person's approval and waits for it, without a place and on nobody's time. Returns how the call ends,
+    /// where it may not start.
+    async fn ask(&mut self, spec: &ToolSpec, verdict: oneshot::Receiver<Verdict>) -> Result<Option<Ended>, RunOver> {
+        let (_still, since) = (self.call.clock.stand_still(), Instant::now());
+        let call_id = self.call.call;
+        self.call
+            .emitter
+            .emit(Event::ToolApprovalRequested {
+                call_id,
+                tool_name: self.call.tool.clone(),
+                parameters: capped(self.call.arguments.clone(), self.infra.limits.tool_output_bytes).0,
+                arguments_sha256: approval::fingerprint(&self.call.arguments),
+                expires_at: rfc3339(SystemTime::now() + self.infra.limits.approval_time),
+            })
+            .await?;
+        let verdict = tokio::select! {
+            biased;
+            () = self.call.cancelled.cancelled() => return Ok(Some(stopped())),
+            verdict = verdict => verdict.map_err(|_| RunOver)?,
+        };
+        self.waited = since.elapsed();
+        // The decision is durable before the tool starts.
+        self.call
+            .emitter
+            .emit_durably(Event::ToolApprovalDecided {
+                call_id,
+                decision: verdict.decision,
+                note: verdict.note.clone(),
+            })
+            .await?;
+        Ok(verdict.refusal(spec).map(|why| Ended::failed(ToolStatus::Denied, why)))
+    }
+
+    /// Runs the tool, within its time.
+    async fn carry_out(&self, spec: &ToolSpec) -> Ended {
         let limit = spec
             .timeout
             .unwrap_or(self.infra.limits.tool_time)
@@ -155,7 +256,7 @@ impl Execution {
         let cancelled = self.call.cancelled.child_token();
         let ended = tokio::select! {
             biased;
-            () = self.call.cancelled.cancelled() => Ended::failed(ToolStatus::Cancelled, "the run was stopped"),
+            () = self.call.cancelled.cancelled() => stopped(),
             ended = self.call_tool(spec.blocking, cancelled.clone()) => ended,
             () = tokio::time::sleep(limit) => timed_out(limit),
         };
@@ -188,7 +289,7 @@ impl Execution {
                 let _place = place;
                 work.await
             };
-            self.infra.cpu.run(work).await
+            self.infra.cpu.run_for(self.call.context.user(), work).await
         } else {
             AbortOnDrop(actix_rt::spawn(work)).await
         };
@@ -205,6 +306,10 @@ impl Execution {
             Err(_) => Ended::failed(ToolStatus::Cancelled, "the tool was ended"),
         }
     }
+}
+
+fn stopped() -> Ended {
+    Ended::failed(ToolStatus::Cancelled, "the run was stopped")
 }
 
 fn timed_out(limit: Duration) -> Ended {

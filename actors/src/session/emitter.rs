@@ -97,6 +97,19 @@ fn sanitised(event: Event) -> Event {
             tool_name,
             parameters: redacted(parameters),
         },
+        Event::ToolApprovalRequested {
+            call_id,
+            tool_name,
+            parameters,
+            arguments_sha256,
+            expires_at,
+        } => Event::ToolApprovalRequested {
+            call_id,
+            tool_name,
+            parameters: redacted(parameters),
+            arguments_sha256,
+            expires_at,
+        },
         Event::ToolCompleted {
             call_id,
             tool_name,

@@ -1,6 +1,8 @@
 //! What one user's session owns. Every value here belongs to exactly one [`actor::UserSessionActor`], and dies with it.
 
 pub mod actor;
+mod approval;
+mod clock;
 pub mod dispatcher;
 pub mod emitter;
 pub mod engine;

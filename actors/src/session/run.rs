@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use actix::Addr;
 use serde_json::Value;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, warn};
 
 use crate::context::UserExecutionContext;
-use crate::ids::{CallId, DocumentId};
+use crate::ids::{CallId, DocumentId, MessageId};
 use crate::infra::Infra;
 use crate::infra::agents::{AgentError, Answer};
 use crate::infra::model::{ChatMessage, Model, ModelUsage};
 use crate::infra::tools::ToolSpec;
 use crate::protocol::server::{Event, ToolStatus, Usage};
 use crate::session::actor::{NeedDispatcher, RunFinished, UserSessionActor};
+use crate::session::clock::RunClock;
 use crate::session::dispatcher::{AbortOnDrop, ExecuteTool};
 use crate::session::emitter::RunEmitter;
-use crate::session::engine::{Outcome, StartRun};
+use crate::session::engine::{Outcome, STEERING_WAITING, StartRun};
 
 /// How much of the conversation an agent gets, in messages. Older ones are left out.
 const HISTORY_MESSAGES: usize = 40;
@@ -52,6 +54,8 @@ pub struct RunContext {
     session: Addr<UserSessionActor>,
     emitter: RunEmitter,
     cancelled: CancellationToken,
+    clock: RunClock,
+    steering: mpsc::Receiver<Steering>,
     start: StartRun,
     steps: u32,
     usage: Usage,
@@ -133,10 +137,35 @@ impl RunContext {
         self.infra.models.for_agent(&self.start.agent)
     }
 
-    /// The tools that may be called.
+    /// The tools that the run's user may call.
     #[must_use]
     pub fn tools(&self) -> Vec<Arc<ToolSpec>> {
-        self.infra.tools.specs().cloned().collect()
+        let roles = self.context.roles();
+        let specs = self.infra.tools.specs();
+        specs
+            .filter(|spec| roles.suffice(spec.role.as_deref()))
+            .cloned()
+            .collect()
+    }
+
+    /// What the user told the run since the last call, oldest first; each is told as `steering_applied`. An agent of a
+    /// class that is [`steerable`](crate::infra::AgentClass::steerable) calls it between its steps; for others it is empty.
+    ///
+    /// # Errors
+    /// [`RunOver`] where the run has ended.
+    pub async fn steering(&mut self) -> Result<Vec<String>, RunOver> {
+        let mut told = Vec::new();
+        while told.len() < STEERING_WAITING
+            && let Ok(Steering { message_id, content }) = self.steering.try_recv()
+        {
+            let applied = Event::SteeringApplied {
+                message_id,
+                content: content.clone(),
+            };
+            self.emitter.emit(applied).await?;
+            told.push(content);
+        }
+        Ok(told)
     }
 
     /// Tells what the agent is thinking about.
@@ -206,7 +235,8 @@ impl RunContext {
         Ok(self.emitter.emit(event).await?)
     }
 
-    /// Calls a tool and waits for its end. A failed call is a reply, not an error.
+    /// Calls a tool and waits for its end. A failed call is a reply, not an error; so is one that the user may not make or
+    /// did not approve, as `denied`. Where a person must approve it, that takes as long as it takes.
     ///
     /// # Errors
     /// [`RunOver`] where the run has ended.
@@ -221,6 +251,7 @@ impl RunContext {
                 tool: name.to_owned(),
                 arguments,
                 cancelled: self.cancelled.clone(),
+                clock: self.clock.clone(),
                 span: Span::current(),
             })
             .await
@@ -300,10 +331,20 @@ fn boundary(text: &str, most: usize) -> usize {
     (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
+/// What the user told a run at work.
+#[derive(Debug)]
+pub(crate) struct Steering {
+    /// The frame that told it.
+    pub message_id: MessageId,
+    /// What.
+    pub content: String,
+}
+
 /// A run's task. Dropping it ends the task.
 pub(crate) struct RunTask {
     /// Asks it to end.
     pub cancelled: CancellationToken,
+    steering: mpsc::Sender<Steering>,
     _watch: AbortOnDrop<()>,
 }
 
@@ -315,7 +356,8 @@ impl RunTask {
         infra: Arc<Infra>,
         session: Addr<UserSessionActor>,
     ) -> Self {
-        let cancelled = CancellationToken::new();
+        let (cancelled, clock) = (CancellationToken::new(), RunClock::start());
+        let (steer, steering) = mpsc::channel(STEERING_WAITING);
         let span = tracing::info_span!(
             "run", session = %context.session(), thread = %context.thread(), run = %start.run,
             request = %start.request, agent = %start.agent
@@ -328,6 +370,8 @@ impl RunTask {
             session: session.clone(),
             emitter,
             cancelled: cancelled.clone(),
+            clock,
+            steering,
             start,
             steps: 0,
             usage: Usage::default(),
@@ -348,8 +392,15 @@ impl RunTask {
         };
         Self {
             cancelled,
+            steering: steer,
             _watch: AbortOnDrop(actix_rt::spawn(watch.instrument(span))),
         }
+    }
+
+    /// Tells the run something. False where it was told more than it may: a fault of who counts. One that has ended needs
+    /// to be told nothing.
+    pub(crate) fn steer(&self, steering: Steering) -> bool {
+        !matches!(self.steering.try_send(steering), Err(TrySendError::Full(_)))
     }
 }
 
@@ -369,13 +420,13 @@ async fn work(mut run: RunContext) -> Outcome {
         };
     };
     let cancelled = run.cancelled.clone();
-    let limit = run.infra.limits.run_time;
+    let (clock, limit) = (run.clock.clone(), run.infra.limits.run_time);
     let mut agent = class.make(&run.context);
     let answer = tokio::select! {
         biased;
         () = cancelled.cancelled() => return Outcome::Cancelled,
         answer = agent.run(&mut run) => answer,
-        () = tokio::time::sleep(limit) => return Outcome::TimedOut,
+        () = clock.run_out(limit) => return Outcome::TimedOut,
     };
     let usage = run.usage;
     match answer {

@@ -8,6 +8,7 @@ use tracing::{debug, warn};
 
 use super::books::Place;
 use super::{RETRY_AFTER, RootSupervisor};
+use crate::context::Roles;
 use crate::ids::{SessionId, UserId};
 use crate::protocol::server::DeathCause;
 use crate::session::actor::{Attach, Birth, Evict, Resume, UserSessionActor};
@@ -120,6 +121,8 @@ pub struct AttachSocket {
     pub legacy: bool,
     /// When the credential ends; none: never.
     pub expires_at: Option<SystemTime>,
+    /// What the credential says that its user may do.
+    pub roles: Roles,
 }
 
 impl Handler<AttachSocket> for RootSupervisor {
@@ -138,6 +141,7 @@ impl Handler<AttachSocket> for RootSupervisor {
             resume: request.resume,
             legacy: request.legacy,
             expires_at: request.expires_at,
+            roles: request.roles,
         };
         let (session, birth) = match place {
             Place::New => (SessionId::mint(), Birth::New),

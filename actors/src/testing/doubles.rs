@@ -80,6 +80,8 @@ pub struct FakeTool {
     deed: Deed,
     after: Duration,
     blocking: bool,
+    role: Option<String>,
+    needs_approval: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -100,6 +102,8 @@ impl FakeTool {
             deed: Deed::Echo,
             after: Duration::ZERO,
             blocking: false,
+            role: None,
+            needs_approval: false,
         }
     }
 
@@ -138,6 +142,20 @@ impl FakeTool {
         self
     }
 
+    /// Only users with this role may call it.
+    #[must_use]
+    pub fn role(mut self, role: &str) -> Self {
+        self.role = Some(role.to_owned());
+        self
+    }
+
+    /// A person must approve each call.
+    #[must_use]
+    pub fn needs_approval(mut self) -> Self {
+        self.needs_approval = true;
+        self
+    }
+
     /// Runs on the CPU pool.
     #[must_use]
     pub fn blocks(mut self) -> Self {
@@ -151,6 +169,8 @@ impl Tool for FakeTool {
     fn spec(&self) -> ToolSpec {
         ToolSpec {
             blocking: self.blocking,
+            role: self.role.clone(),
+            needs_approval: self.needs_approval,
             ..ToolSpec::new(self.name.clone(), "a tool of a test", json!({"type": "object"}))
         }
     }

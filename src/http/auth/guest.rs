@@ -4,6 +4,7 @@
 //! the cookie keeps the identity; who forges one is a new guest. Cookies don't tell ports apart, so the cookie's name carries
 //! the instance: two servers on one machine don't take each other's guests away.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -15,6 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sessile_actors::context::{Roles, RolesError};
 use sessile_actors::ids::UserId;
 use tracing::warn;
 use uuid::Uuid;
@@ -54,6 +56,9 @@ pub enum InstanceError {
         /// The file.
         path: PathBuf,
     },
+    /// The configured roles are none.
+    #[error("auth.guest_roles can't be taken: {0}")]
+    Roles(#[from] RolesError),
     /// The system gave no random bytes.
     #[error("the system gives no random bytes: a signing key can't be made")]
     NoRandomness,
@@ -153,6 +158,8 @@ pub struct Guests {
     rules: Rules,
     ttl: Duration,
     secure: bool,
+    /// What every guest may do.
+    roles: Roles,
 }
 
 impl Guests {
@@ -170,7 +177,11 @@ impl Guests {
             .public_url
             .as_ref()
             .is_some_and(|url| url.to_lowercase().starts_with("https://"));
-        Ok(Self::new(&instance, config.auth.guest_ttl, https))
+        let roles = config.auth.guest_roles.iter().map(String::as_str);
+        Ok(Self {
+            roles: Roles::freeze(roles)?,
+            ..Self::new(&instance, config.auth.guest_ttl, https)
+        })
     }
 
     /// Greets for `instance`. `secure` keeps the cookie from plain connections.
@@ -186,6 +197,7 @@ impl Guests {
             issuer,
             ttl,
             secure,
+            roles: Roles::none(),
         }
     }
 
@@ -204,6 +216,7 @@ impl Guests {
         Ok(Identity {
             user,
             expires_at: Some(expires_at),
+            roles: self.roles.clone(),
             fresh_guest_cookie: None,
         })
     }
@@ -233,6 +246,8 @@ impl Guests {
             iat: now,
             iss: &self.issuer,
             aud: AUDIENCE,
+            // What guests may do stands in the configuration, not in a cookie that outlives it.
+            roles: BTreeMap::new(),
         };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing);
         let token = token.map_err(|_| cannot())?;
@@ -248,6 +263,7 @@ impl Guests {
         Ok(Identity {
             user,
             expires_at: Some(expires_at),
+            roles: self.roles.clone(),
             fresh_guest_cookie: Some(cookie.to_string()),
         })
     }

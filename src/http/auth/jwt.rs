@@ -4,6 +4,7 @@
 //! public key can't be turned into a shared secret, and `none` is no algorithm. `exp`, `sub`, `iss` and `aud` must be there
 //! with their right JSON types.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +12,8 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sessile_actors::context::{Roles, RolesError};
 use sessile_actors::ids::UserId;
 
 use super::AuthError;
@@ -21,6 +24,9 @@ pub const SECRET_MIN_BYTES: usize = 32;
 
 /// The longest token, in bytes: those of identity providers stay below 4 KiB. A longer one is refused unread.
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
+
+/// What refusals call the claim that holds roles, whatever its name.
+const ROLES: &str = "roles";
 
 /// A key of the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +77,9 @@ pub enum MintError {
     /// The time to live reaches beyond what a date can say.
     #[error("the token would live too long: choose a shorter time, such as 1h")]
     TooLong,
+    /// Roles were asked for, and no claim holds them.
+    #[error("no claim holds roles: set auth.roles_claim to its name, such as \"roles\"")]
+    NoRolesClaim,
     /// The signature failed.
     #[error("the token can't be signed with the HS256 key of auth.keys: check the key")]
     Signing(#[source] jsonwebtoken::errors::Error),
@@ -84,6 +93,9 @@ struct Claims {
     // Read for its type alone: the library compares its value, but takes a list of issuers too.
     #[serde(rename = "iss")]
     _iss: String,
+    /// Claims whose names the configuration says.
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 /// What we write into a token.
@@ -94,6 +106,9 @@ pub(super) struct NewClaims<'a> {
     pub(super) iat: u64,
     pub(super) iss: &'a str,
     pub(super) aud: &'a str,
+    /// Under the configured claim; none for guests.
+    #[serde(flatten)]
+    pub(super) roles: BTreeMap<&'a str, Vec<&'a str>>,
 }
 
 /// Whom a token names, and until when.
@@ -101,6 +116,8 @@ pub(super) struct NewClaims<'a> {
 pub struct Verified {
     /// The token's `sub`.
     pub user: UserId,
+    /// What the token says that its user may do.
+    pub roles: Roles,
     /// When this server stops taking the token: its `exp` and the leeway.
     pub expires_at: SystemTime,
 }
@@ -129,7 +146,10 @@ impl JwtVerifier {
             .enumerate()
             .map(|(index, key)| VerifyingKey::read(index, key));
         let (issuer, audience) = (auth.issuer.as_deref(), auth.audience.as_deref());
-        let rules = Rules::new(issuer.unwrap_or_default(), audience.unwrap_or_default(), auth.leeway);
+        let rules = Rules {
+            roles_claim: auth.roles_claim.clone(),
+            ..Rules::new(issuer.unwrap_or_default(), audience.unwrap_or_default(), auth.leeway)
+        };
         Ok(Self {
             keys: keys.collect::<Result<_, _>>()?,
             rules,
@@ -188,7 +208,7 @@ pub fn faults(auth: &Auth) -> impl Iterator<Item = KeyError> {
 ///
 /// # Errors
 /// [`MintError::NoHs256Key`] says what to put into the configuration.
-pub fn mint(auth: &Auth, user: &UserId, ttl: Duration) -> Result<SecretString, MintError> {
+pub fn mint(auth: &Auth, user: &UserId, roles: &Roles, ttl: Duration) -> Result<SecretString, MintError> {
     let hs256 = |(_, key): &(usize, &Key)| key.algorithm == KeyAlgorithm::HS256;
     let (AuthMode::Jwt, Some(iss), Some(aud), Some((index, key))) = (
         auth.mode,
@@ -201,12 +221,18 @@ pub fn mint(auth: &Auth, user: &UserId, ttl: Duration) -> Result<SecretString, M
     let secret = secret(index, key)?;
     let now = unix_seconds(SystemTime::now());
     let exp = now.checked_add(ttl.as_secs()).ok_or(MintError::TooLong)?;
+    let claim = match &auth.roles_claim {
+        _ if roles.is_empty() => None,
+        Some(claim) => Some((claim.as_str(), roles.iter().collect())),
+        None => return Err(MintError::NoRolesClaim),
+    };
     let claims = NewClaims {
         sub: user.as_str(),
         exp,
         iat: now,
         iss,
         aud,
+        roles: claim.into_iter().collect(),
     };
     let header = Header {
         kid: key.kid.clone(),
@@ -223,6 +249,8 @@ pub(super) struct Rules {
     issuer: String,
     audience: String,
     leeway: Duration,
+    /// The claim that holds roles; none: no token has any.
+    roles_claim: Option<String>,
 }
 
 impl Rules {
@@ -231,6 +259,7 @@ impl Rules {
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
             leeway,
+            roles_claim: None,
         }
     }
 
@@ -253,10 +282,26 @@ impl Rules {
             .ok()
             .and_then(|exp| exp.checked_add(self.leeway));
         let expires_at = lifetime.and_then(|lifetime| UNIX_EPOCH.checked_add(lifetime));
+        let roles = self.roles_claim.as_ref().and_then(|claim| claims.others.get(claim));
         Ok(Verified {
             user,
+            // Signed, but not what we take for roles: no roles would be a guess too.
+            roles: roles
+                .map_or(Ok(Roles::none()), roles_of)
+                .map_err(|_| ErrorKind::InvalidClaimFormat(ROLES.to_owned()))?,
             expires_at: expires_at.ok_or(ErrorKind::InvalidToken)?,
         })
+    }
+}
+
+/// The roles of a claim: a list of texts.
+fn roles_of(claim: &Value) -> Result<Roles, RolesError> {
+    let names = claim.as_array().into_iter().flatten();
+    let names: Option<Vec<&str>> = names.map(Value::as_str).collect();
+    match (claim.is_array(), names) {
+        (true, Some(names)) => Roles::freeze(names),
+        // What is no text has no length of a role either.
+        _ => Err(RolesError::BadLength),
     }
 }
 
@@ -321,6 +366,9 @@ pub(super) fn unix_seconds(time: SystemTime) -> u64 {
 fn refusal(error: &jsonwebtoken::errors::Error) -> AuthError {
     tracing::debug!(%error, "token refused");
     let text = match error.kind() {
+        ErrorKind::InvalidClaimFormat(claim) if claim == ROLES => {
+            "the token's roles are no list of at most 32 texts of 1 to 64 bytes: have its issuer mend that"
+        }
         ErrorKind::ExpiredSignature => "the token has expired: get a new one",
         ErrorKind::ImmatureSignature => "the token is not valid yet: try again later, or check the clocks",
         _ => "the token is not one that this server takes: get one from its issuer, for its audience",

@@ -11,8 +11,9 @@ use actix_http::header::HeaderMap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
+use sessile_actors::context::Roles;
 use sessile_actors::ids::UserId;
-use sessile_actors::infra::credentials::{BadCredential, Credentials};
+use sessile_actors::infra::credentials::{BadCredential, Credentials, Renewed};
 
 use crate::config::{AuthMode, Config};
 
@@ -35,6 +36,8 @@ pub struct Identity {
     pub user: UserId,
     /// When the credential ends (none: never).
     pub expires_at: Option<SystemTime>,
+    /// What the credential says that the user may do.
+    pub roles: Roles,
     /// The value of a `Set-Cookie` header for the answer: a new guest's, or a renewed one.
     pub fresh_guest_cookie: Option<String>,
 }
@@ -159,8 +162,9 @@ impl Gate {
         user: &UserId,
         origin: Option<Origin>,
         expires_at: Option<SystemTime>,
+        roles: Roles,
     ) -> Result<Ticket, TicketError> {
-        self.tickets.issue(user.clone(), origin, expires_at).await
+        self.tickets.issue(user.clone(), origin, expires_at, roles).await
     }
 
     async fn identify(
@@ -173,13 +177,13 @@ impl Gate {
         match (proof, &*self.users) {
             (Some(Proof::Ticket(ticket)), _) => {
                 match self.tickets.redeem(ticket.expose_secret(), origin.cloned()).await {
-                    Some(redeemed) => Ok(known(redeemed.user, redeemed.expires_at)),
+                    Some(redeemed) => Ok(known(redeemed.user, redeemed.expires_at, redeemed.roles)),
                     None => unauthorized("the ticket was used, has expired or is another page's: get a new one"),
                 }
             }
             (Some(Proof::Token(token)), Users::Tokens(verifier)) => {
                 let verified = verifier.verify(token.expose_secret())?;
-                Ok(known(verified.user, Some(verified.expires_at)))
+                Ok(known(verified.user, Some(verified.expires_at), verified.roles))
             }
             (Some(Proof::Token(_)), Users::Guests(_)) => {
                 unauthorized("this server knows guests only: send no token, or set auth.mode to \"jwt\"")
@@ -198,11 +202,13 @@ impl Gate {
         user: UserId,
         token: Option<String>,
         ticket: Option<String>,
-    ) -> Result<Option<SystemTime>, BadCredential> {
-        let (who, expires_at) = match (token, ticket, &*self.users) {
+    ) -> Result<Renewed, BadCredential> {
+        let (who, renewed) = match (token, ticket, &*self.users) {
             (Some(token), None, Users::Tokens(verifier)) => {
                 let verified = verifier.verify(&token).map_err(|_| BadCredential)?;
-                (verified.user, Some(verified.expires_at))
+                let expires_at = Some(verified.expires_at);
+                let roles = verified.roles;
+                (verified.user, Renewed { expires_at, roles })
             }
             (None, Some(ticket), _) => {
                 let redeemed = self
@@ -210,16 +216,13 @@ impl Gate {
                     .redeem_for(&ticket, user.clone())
                     .await
                     .ok_or(BadCredential)?;
-                (redeemed.user, redeemed.expires_at)
+                let (expires_at, roles) = (redeemed.expires_at, redeemed.roles);
+                (redeemed.user, Renewed { expires_at, roles })
             }
             // A guest has no token; and of two proofs none is the first.
             (Some(_), None, Users::Guests(_)) | (None, None, _) | (Some(_), Some(_), _) => return Err(BadCredential),
         };
-        if who == user {
-            Ok(expires_at)
-        } else {
-            Err(BadCredential)
-        }
+        if who == user { Ok(renewed) } else { Err(BadCredential) }
     }
 }
 
@@ -229,15 +232,16 @@ impl Credentials for Gate {
         user: UserId,
         token: Option<String>,
         ticket: Option<String>,
-    ) -> BoxFuture<'static, Result<Option<SystemTime>, BadCredential>> {
+    ) -> BoxFuture<'static, Result<Renewed, BadCredential>> {
         self.clone().prolong(user, token, ticket).boxed()
     }
 }
 
-fn known(user: UserId, expires_at: Option<SystemTime>) -> Identity {
+fn known(user: UserId, expires_at: Option<SystemTime>, roles: Roles) -> Identity {
     Identity {
         user,
         expires_at,
+        roles,
         fresh_guest_cookie: None,
     }
 }

@@ -41,9 +41,13 @@ fn gate(config: &Config) -> Gate {
     Gate::start(config, config.server.listen).unwrap()
 }
 
+fn buyer() -> Roles {
+    Roles::freeze(["buyer"]).unwrap()
+}
+
 fn token(config: &Config, user: &str) -> String {
     let user = UserId::parse(user).unwrap();
-    jwt::mint(&config.auth, &user, Duration::from_secs(600))
+    jwt::mint(&config.auth, &user, &buyer(), Duration::from_secs(600))
         .unwrap()
         .expose_secret()
         .to_owned()
@@ -197,18 +201,12 @@ async fn a_live_session_is_prolonged_by_a_token_or_a_ticket_of_its_own_user() {
     let bearer = format!("Bearer {token}");
     let pairs = [PAGE, (AUTHORIZATION, bearer.as_str())];
     let fresh = || ticket(&gate, &pairs);
-    assert!(
-        gate.refresh(alice.clone(), Some(token.clone()), None)
-            .await
-            .unwrap()
-            .is_some()
-    );
-    assert!(
-        gate.refresh(alice.clone(), None, Some(fresh().await))
-            .await
-            .unwrap()
-            .is_some()
-    );
+    for (token, ticket) in [(Some(token.clone()), None), (None, Some(fresh().await))] {
+        let renewed = gate.refresh(alice.clone(), token, ticket).await.unwrap();
+        assert!(renewed.expires_at.is_some());
+        // The roles are those of the credential that is shown now.
+        assert_eq!(renewed.roles, buyer());
+    }
     let bad = [
         (&mallory, Some(token.clone()), None),
         (&mallory, None, Some(fresh().await)),
@@ -234,7 +232,8 @@ async fn a_guest_is_prolonged_by_a_ticket_and_never_by_a_token() {
         .ticket
         .expose_secret()
         .to_owned();
-    assert!(gate.refresh(user.clone(), None, Some(ticket)).await.unwrap().is_some());
+    let renewed = gate.refresh(user.clone(), None, Some(ticket)).await.unwrap();
+    assert!(renewed.expires_at.is_some() && renewed.roles.is_empty());
     assert_eq!(
         gate.refresh(user, Some("a.b.c".to_owned()), None).await,
         Err(BadCredential)
@@ -242,6 +241,34 @@ async fn a_guest_is_prolonged_by_a_ticket_and_never_by_a_token() {
 }
 
 async fn ticket_for(gate: &Gate, admitted: &Admitted) -> Result<Ticket, TicketError> {
-    let Identity { user, expires_at, .. } = &admitted.identity;
-    gate.ticket(user, admitted.origin.clone(), *expires_at).await
+    let Identity {
+        user,
+        expires_at,
+        roles,
+        ..
+    } = &admitted.identity;
+    gate.ticket(user, admitted.origin.clone(), *expires_at, roles.clone())
+        .await
+}
+
+#[tokio::test]
+async fn roles_come_from_the_token_or_the_ticket_that_was_made_with_it() {
+    let config = jwt_config();
+    let gate = gate(&config);
+    let bearer = format!("Bearer {}", token(&config, "alice"));
+    let pairs = [PAGE, (AUTHORIZATION, bearer.as_str())];
+    let admitted = gate.session(&headers(&pairs), "").await.unwrap();
+    assert_eq!(admitted.identity.roles, buyer());
+    let query = format!("ticket={}", ticket(&gate, &pairs).await);
+    let admitted = gate.session(&headers(&[PAGE]), &query).await.unwrap();
+    assert_eq!(admitted.identity.roles, buyer());
+}
+
+#[tokio::test]
+async fn guests_have_the_roles_that_the_configuration_gives_them_and_else_none() {
+    let plain = gate(&config(&[])).session(&headers(&[PAGE]), "").await.unwrap();
+    assert!(plain.identity.roles.is_empty());
+    let trusting = config(&[("auth.guest_roles", "[\"buyer\"]")]);
+    let trusted = gate(&trusting).session(&headers(&[PAGE]), "").await.unwrap();
+    assert_eq!(trusted.identity.roles, buyer());
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
+use sessile_actors::context::Roles;
 use sessile_actors::ids::UserId;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
@@ -43,6 +44,8 @@ pub struct Redeemed {
     pub user: UserId,
     /// When the credential ends that it was made from (none: never).
     pub expires_at: Option<SystemTime>,
+    /// The roles of the credential that the ticket was made from.
+    pub roles: Roles,
 }
 
 /// A ticket can't be made.
@@ -94,6 +97,7 @@ struct Waiting {
     user: UserId,
     origin: Option<Origin>,
     credential_expiry: Option<SystemTime>,
+    roles: Roles,
 }
 
 impl Tickets {
@@ -121,6 +125,7 @@ impl Tickets {
         user: UserId,
         origin: Option<Origin>,
         credential_expiry: Option<SystemTime>,
+        roles: Roles,
     ) -> Result<Ticket, TicketError> {
         let mut random = [0; TICKET_BYTES];
         getrandom::fill(&mut random).map_err(|_| TicketError::Unavailable)?;
@@ -132,6 +137,7 @@ impl Tickets {
                 user,
                 origin,
                 credential_expiry,
+                roles,
             },
             answer,
         };
@@ -218,6 +224,7 @@ impl Book {
             user,
             origin,
             credential_expiry,
+            roles,
         } = self.remove(key)?;
         let fits = match shown {
             Shown::From(from) => *from == origin,
@@ -227,6 +234,7 @@ impl Book {
         (fits && lives).then_some(Redeemed {
             user,
             expires_at: credential_expiry,
+            roles,
         })
     }
 
@@ -267,12 +275,16 @@ mod tests {
         UserId::parse(name).unwrap()
     }
 
+    fn buyer() -> Roles {
+        Roles::freeze(["buyer"]).unwrap()
+    }
+
     fn page() -> Option<Origin> {
         Some("https://chat.example.org".parse().unwrap())
     }
 
     async fn ticket(tickets: &Tickets, name: &str) -> String {
-        let ticket = tickets.issue(user(name), page(), None).await.unwrap();
+        let ticket = tickets.issue(user(name), page(), None, Roles::none()).await.unwrap();
         ticket.ticket.expose_secret().to_owned()
     }
 
@@ -280,7 +292,7 @@ mod tests {
     async fn a_ticket_opens_one_socket_for_its_user_and_no_second() {
         let tickets = Tickets::start(TTL, 10);
         let end = SystemTime::now() + Duration::from_secs(600);
-        let issued = tickets.issue(user("alice"), page(), Some(end)).await.unwrap();
+        let issued = tickets.issue(user("alice"), page(), Some(end), buyer()).await.unwrap();
         let text = issued.ticket.expose_secret();
         assert_eq!(text.len(), 43);
         let redeemed = tickets.redeem(text, page()).await;
@@ -288,7 +300,8 @@ mod tests {
             redeemed,
             Some(Redeemed {
                 user: user("alice"),
-                expires_at: Some(end)
+                expires_at: Some(end),
+                roles: buyer(),
             })
         );
         assert_eq!(tickets.redeem(text, page()).await, None);
@@ -308,7 +321,10 @@ mod tests {
     async fn a_ticket_ends_with_the_credential_that_it_was_made_from() {
         let tickets = Tickets::start(TTL, 10);
         let ended = Some(SystemTime::now() - Duration::from_secs(1));
-        let issued = tickets.issue(user("alice"), page(), ended).await.unwrap();
+        let issued = tickets
+            .issue(user("alice"), page(), ended, Roles::none())
+            .await
+            .unwrap();
         assert_eq!(tickets.redeem(issued.ticket.expose_secret(), page()).await, None);
     }
 
@@ -370,7 +386,7 @@ mod tests {
         let first = ticket(&tickets, "a").await;
         tokio::time::advance(Duration::from_secs(10)).await;
         ticket(&tickets, "b").await;
-        let full = tickets.issue(user("c"), page(), None).await.unwrap_err();
+        let full = tickets.issue(user("c"), page(), None, Roles::none()).await.unwrap_err();
         assert_eq!(
             full,
             TicketError::Full {
@@ -380,7 +396,7 @@ mod tests {
         assert!(tickets.redeem(&first, page()).await.is_some());
         ticket(&tickets, "c").await;
         tokio::time::advance(Duration::from_secs(20)).await;
-        tickets.issue(user("d"), page(), None).await.unwrap_err();
+        tickets.issue(user("d"), page(), None, Roles::none()).await.unwrap_err();
         tokio::time::advance(Duration::from_secs(10)).await;
         ticket(&tickets, "d").await;
     }
@@ -391,7 +407,12 @@ mod tests {
         for _ in 0..PER_USER {
             ticket(&tickets, "greedy").await;
         }
-        assert!(tickets.issue(user("greedy"), page(), None).await.is_err());
+        assert!(
+            tickets
+                .issue(user("greedy"), page(), None, Roles::none())
+                .await
+                .is_err()
+        );
         ticket(&tickets, "alice").await;
         tokio::time::advance(TTL).await;
         ticket(&tickets, "greedy").await;
@@ -412,6 +433,7 @@ mod tests {
                 user: user("alice"),
                 origin: None,
                 credential_expiry: None,
+                roles: Roles::none(),
             };
             book.issue(key, waiting, Instant::now()).unwrap();
             assert!(book.redeem(&key, &Shown::From(None)).is_some());

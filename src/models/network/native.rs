@@ -120,9 +120,21 @@ impl Native {
                 // A call is taken whole from the end; its parts only show that the model goes on.
                 Some(ChatStreamEvent::ToolCallChunk(_) | ChatStreamEvent::ThoughtSignatureChunk(_)) => patience.renew(),
                 Some(ChatStreamEvent::Start | ChatStreamEvent::Heartbeat) => {}
+                Some(ChatStreamEvent::End(end)) if self.is_cut(&end) => return Err(Fault::cut()),
                 Some(ChatStreamEvent::End(end)) => return ended(answer, end, teller),
                 None => return Err(Fault::cut()),
             }
+        }
+    }
+
+    /// Whether an end is none: genai ends a stream of Gemini or Ollama that was cut just as one that was not.
+    fn is_cut(&self, end: &StreamEnd) -> bool {
+        match self.kind {
+            // Its last event says why it ends.
+            AdapterKind::Gemini => end.captured_stop_reason.is_none(),
+            // An older server does not say why, but counts.
+            AdapterKind::Ollama => end.captured_stop_reason.is_none() && end.captured_usage.is_none(),
+            _ => false,
         }
     }
 
@@ -178,10 +190,6 @@ impl Gauge {
 
 /// The answer with what its end brings.
 fn ended(mut answer: Answer, end: StreamEnd, teller: &Teller) -> Result<Answer, Fault> {
-    // genai ends a stream of Gemini or Ollama that was cut just as one that was not; only a whole one says why it ends.
-    if end.captured_stop_reason.is_none() && end.captured_usage.is_none() {
-        return Err(Fault::cut());
-    }
     if matches!(end.captured_stop_reason, Some(StopReason::ContentFilter(_))) && !teller.has_told() {
         let why = "its provider's filter stopped the answer";
         return Err(Fault::last(ModelError::Refused(why.to_owned())));

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{RunId, Seq};
 use sessile_actors::infra::journal::{Batch, EventRecord, JournalError, RunEnd, Said, StoreReply};
+use sessile_actors::infra::replay::Replay;
 
 use super::commands::Caller;
 use super::writer::Work;
@@ -29,6 +30,9 @@ const INSERT_8: &str = "INSERT INTO event (session_id, seq, run_id, thread_id, k
 
 const END_RUN: &str = "UPDATE run SET state = ? WHERE id = ? AND user_id = ? AND session_id = ? \
     AND state IN ('queued', 'running', 'waiting', 'cancelling') RETURNING thread_id";
+
+const GO_ON_AS: &str = "UPDATE run SET state = ? WHERE id = ? AND user_id = ? AND session_id = ? \
+    AND state IN ('running', 'waiting')";
 
 const FORGET: &str = "DELETE FROM message WHERE user_id = ? AND run_id = ?";
 
@@ -131,6 +135,16 @@ pub(super) async fn insert(
         bind(sqlx::query(INSERT_1), session, event)?.execute(&mut *db).await?;
     }
     for event in events {
+        if let Some(state) = Replay::state_after(event.kind) {
+            // A run without a row (a child run) has no state to change.
+            sqlx::query(GO_ON_AS)
+                .bind(state.as_str())
+                .bind(event.run_id.as_uuid())
+                .bind(session.user().as_str())
+                .bind(session.session().as_uuid())
+                .execute(&mut *db)
+                .await?;
+        }
         if let Some(end) = &event.end {
             end_run(db, session, event.run_id, end, at).await?;
         }

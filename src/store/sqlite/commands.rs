@@ -69,6 +69,11 @@ impl Caller<'_> {
                 let repeated = self.repeated(db, *idempotency).await?;
                 Ok(repeated.unwrap_or(StoreReply::NotFound))
             }
+            StoreCommand::Take {
+                idempotency,
+                run_id,
+                thread_id,
+            } => self.take(db, *idempotency, *run_id, *thread_id).await,
             StoreCommand::Promote { run_id, thread_id } => self.promote(db, *run_id, *thread_id).await,
             StoreCommand::CreateThread {
                 idempotency,
@@ -163,6 +168,14 @@ impl Caller<'_> {
             .execute(db)
             .await?;
         Ok(())
+    }
+
+    async fn take(&self, db: &mut SqliteConnection, asked: Idempotency, run: RunId, thread: ThreadId) -> Reply {
+        if let Some(reply) = self.repeated(db, asked).await? {
+            return Ok(reply);
+        }
+        self.remember(db, asked, thread, Some(run)).await?;
+        Ok(done(String::new()))
     }
 
     async fn promote(&self, db: &mut SqliteConnection, run: RunId, thread: ThreadId) -> Reply {

@@ -2,9 +2,11 @@
 //!
 //! A text of megabytes in one job would hold up every session's commit. So a document's parts are written first, under a
 //! content that no document has yet, and the last job gives it to its document; in the same commit the quota is judged. What
-//! is taken away goes the other way. `document_loose` names the contents in between, for the next start to take away.
+//! is taken away goes the other way. `document_loose` names the contents in between, for the next start to take away. Of all
+//! users' documents one job at a time waits for the writer, so a group has one such job at most.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -13,7 +15,7 @@ use futures_util::future::BoxFuture;
 use sessile_actors::ids::{DocumentId, UserId};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
 
 use self::change::{Forget, Publish, Room};
@@ -52,9 +54,10 @@ pub(super) async fn loose(db: &mut SqliteConnection) -> Result<Vec<Uuid>, sqlx::
 
 /// Takes contents away that no document has, few parts at a time, as long as anybody has the store. What is left then goes at
 /// the next start.
-pub(super) async fn sweep(jobs: mpsc::WeakSender<Job>, contents: Vec<Uuid>) {
+pub(super) async fn sweep(jobs: mpsc::WeakSender<Job>, turn: Arc<Semaphore>, contents: Vec<Uuid>) {
     for content in contents {
         loop {
+            let Ok(_turn) = turn.acquire().await else { return };
             let (job, swept) = Job::of(Sweep { content });
             let Some(jobs) = jobs.upgrade() else { return };
             if jobs.send(job).await.is_err() {
@@ -72,7 +75,17 @@ pub(super) async fn sweep(jobs: mpsc::WeakSender<Job>, contents: Vec<Uuid>) {
 impl SqliteStore {
     /// Begins to take a content away that no document has any more.
     fn sweep_later(&self, content: Uuid) {
-        self.runtime.spawn(sweep(self.jobs.downgrade(), vec![content]));
+        let turn = Arc::clone(&self.document_turn);
+        self.runtime.spawn(sweep(self.jobs.downgrade(), turn, vec![content]));
+    }
+
+    async fn write_parts(&self, parts: &mut Parts) -> Result<(), DocumentError> {
+        // Its words are told apart before its turn comes.
+        while let Some(next) = parts.next() {
+            let _turn = self.document_turn.acquire().await.map_err(unavailable)?;
+            self.write::<WriteParts>(next).await.map_err(unavailable)?;
+        }
+        Ok(())
     }
 
     /// Takes a text, for a new document or in the place of an old one's. As a task: nobody who stops waiting leaves half.
@@ -90,18 +103,12 @@ impl SqliteStore {
             // Refused before anything is written where it can be; the last word is the publishing job's.
             store.write(Room(publish.clone())).await.map_err(unavailable)??;
             let mut parts = Parts::of(content, &publish);
-            let mut written = Ok(());
-            while let Some(next) = parts.next() {
-                written = store.write::<WriteParts>(next).await;
-                if written.is_err() {
-                    break;
-                }
-            }
+            let written = store.write_parts(&mut parts).await;
             publish.sha256 = parts.sha256();
             let content = publish.content;
             let published = match written {
                 Ok(()) => store.write(publish).await.map_err(unavailable).flatten(),
-                Err(error) => Err(unavailable(error)),
+                Err(error) => Err(error),
             };
             match published {
                 Ok((info, replaced)) => {

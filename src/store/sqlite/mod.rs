@@ -6,6 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
@@ -16,7 +17,7 @@ use sqlx::sqlite::{
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
 use sessile_actors::context::SessionContext;
@@ -36,6 +37,7 @@ mod ports;
 mod read;
 mod rows;
 mod sessions;
+mod supply;
 mod threads;
 mod writer;
 
@@ -76,6 +78,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// How much a user may keep.
     documents: DocumentLimits,
+    /// Held by the one document job that may wait or be done.
+    document_turn: Arc<Semaphore>,
 }
 
 /// Why a store was not opened.
@@ -150,13 +154,15 @@ impl SqliteStore {
         };
         runtime.spawn(writer.run(queue));
         runtime.spawn(tidy(jobs.downgrade()));
-        runtime.spawn(documents::sweep(jobs.downgrade(), loose));
+        let document_turn = Arc::new(Semaphore::new(1));
+        runtime.spawn(documents::sweep(jobs.downgrade(), Arc::clone(&document_turn), loose));
         Ok(Self {
             epoch,
             runtime,
             jobs,
             readers,
             documents: DocumentLimits::default(),
+            document_turn,
         })
     }
 

@@ -10,7 +10,9 @@ use sessile_actors::infra::journal::{
     EventPage, HistoryPage, JournalError, ReadLimit, RunRecord, StoreError, StoredEvent, ThreadPage,
 };
 use sessile_actors::protocol::client::Page;
-use sessile_actors::protocol::server::{ActiveRun, History, HistoryMessage, QueuedMessage, is_terminal_kind};
+use sessile_actors::protocol::server::{
+    ActiveRun, History, HistoryMessage, PendingApproval, QueuedMessage, is_terminal_kind,
+};
 
 use super::{rows, sessions, threads};
 use crate::store::{Note, holds_all};
@@ -129,14 +131,15 @@ pub(super) async fn history(
         return Ok(Err(StoreError::NotFound));
     }
     let (messages, next_before) = newest(db, user, thread, page).await?;
+    let (active_runs, pending_approvals) = active_runs(db, user, thread).await?;
     Ok(Ok(History {
         thread_id: thread,
         messages,
         next_before,
         as_of_seq,
-        active_runs: active_runs(db, user, thread).await?,
+        active_runs,
         queued: queued(db, user, thread).await?,
-        pending_approvals: Vec::new(),
+        pending_approvals,
     }))
 }
 
@@ -242,21 +245,23 @@ async fn newest(
     Ok((messages, None))
 }
 
+/// The thread's runs at work, and their calls that wait for a person.
 async fn active_runs(
     db: &mut SqliteConnection,
     user: &UserId,
     thread: ThreadId,
-) -> Result<Vec<ActiveRun>, sqlx::Error> {
+) -> Result<(Vec<ActiveRun>, Vec<PendingApproval>), sqlx::Error> {
     let found = sqlx::query(ACTIVE_RUNS)
         .bind(user.as_str())
         .bind(thread.as_uuid())
         .fetch_all(&mut *db)
         .await?;
-    let mut runs = Vec::with_capacity(found.len());
+    let (mut runs, mut pending_approvals) = (Vec::with_capacity(found.len()), Vec::new());
     for row in &found {
         let run_id = rows::id(row, "id")?;
         let holder = sessions::session_of(row, "session_id")?;
-        let replay = sessions::replay(db, &holder, run_id, rows::seq(row, "first_seq")?).await?;
+        let mut replay = sessions::replay(db, &holder, run_id, rows::seq(row, "first_seq")?).await?;
+        pending_approvals.extend(replay.take_pending_approvals());
         let (open_calls, said) = replay.finish();
         let (message_ref, text_so_far) = said.map_or((None, String::new()), |(message, text)| (Some(message), text));
         runs.push(ActiveRun {
@@ -269,7 +274,7 @@ async fn active_runs(
             open_calls,
         });
     }
-    Ok(runs)
+    Ok((runs, pending_approvals))
 }
 
 async fn queued(db: &mut SqliteConnection, user: &UserId, thread: ThreadId) -> Result<Vec<QueuedMessage>, sqlx::Error> {

@@ -27,7 +27,8 @@ const OPEN_RUNS: &str = "SELECT r.id, r.thread_id, r.request_id, r.message_id, r
 
 const RUN_EVENTS: &str = "SELECT kind, body FROM event \
     WHERE session_id = (SELECT id FROM session WHERE id = ? AND user_id = ?) AND seq > ? AND run_id = ? \
-        AND kind IN ('tool_executing', 'tool_completed', 'partial_result') ORDER BY seq";
+        AND kind IN ('tool_executing', 'tool_approval_requested', 'tool_approval_decided', 'tool_completed', 'partial_result') \
+    ORDER BY seq";
 
 /// Writes the row of a new session.
 pub(super) struct OpenSession {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use sessile_actors::context::SessionContext;
+use sessile_actors::context::{Roles, SessionContext};
 use sessile_actors::ids::{Epoch, MessageId, Seq, SessionId};
 use sessile_actors::protocol::CloseCode;
 use sessile_actors::protocol::server::is_terminal_kind;
@@ -194,6 +194,7 @@ impl<'w> Client<'w> {
             }),
             legacy: self.legacy,
             expires_at: None,
+            roles: Roles::none(),
         };
         supervisor.send(attach).await.expect("the supervisor lives");
         Some(Wire {

@@ -57,6 +57,22 @@ pub async fn ask(
     headers: &[(&str, &str)],
     body: Option<Value>,
 ) -> Answer {
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let mut headers = headers.to_vec();
+    if !body.is_empty() {
+        headers.push(("content-type", "application/json"));
+    }
+    send_bytes(address, method, path, &headers, body.as_bytes()).await
+}
+
+/// As [`ask`], with a body of any kind.
+pub async fn send_bytes(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     let mut request = format!("{method} {path} HTTP/1.1\r\n");
     let mut add = |name: &str, value: &str| request.push_str(&format!("{name}: {value}\r\n"));
     let has = |name: &str| headers.iter().any(|(key, _)| *key == name);
@@ -69,14 +85,9 @@ pub async fn ask(
     for (name, value) in headers {
         add(name, value);
     }
-    let body = body.map(|body| body.to_string()).unwrap_or_default();
-    if !body.is_empty() {
-        add("content-type", "application/json");
-    }
     add("content-length", &body.len().to_string());
     request.push_str("\r\n");
-    request.push_str(&body);
-    let answer = timeout(PATIENCE, exchange(address, &request)).await;
+    let answer = timeout(PATIENCE, exchange(address, &request, body)).await;
     let text = answer.unwrap_or_else(|_| panic!("no answer to {method} {path}"));
     let (head, body) = text
         .split_once("\r\n\r\n")
@@ -88,9 +99,10 @@ pub async fn ask(
     }
 }
 
-async fn exchange(address: SocketAddr, request: &str) -> String {
+async fn exchange(address: SocketAddr, request: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer

@@ -27,6 +27,7 @@ pub struct House {
     listen: String,
     data: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// A running server.
@@ -45,6 +46,7 @@ impl House {
             data: dir.path().join("data"),
             dir,
             arguments: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -70,6 +72,12 @@ impl House {
     /// Sets a key, as in `limits.run_time=2m`.
     pub fn set(mut self, setting: &str) -> Self {
         self.arguments.extend(["--set", setting].map(str::to_owned));
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -103,7 +111,8 @@ impl House {
         command
             .args(arguments)
             .arg("--config")
-            .arg(self.dir.path().join("sessile.toml"));
+            .arg(self.dir.path().join("sessile.toml"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         output(&mut command)
     }
 
@@ -149,7 +158,8 @@ impl House {
             .args(["--listen", &self.listen])
             .arg("--data")
             .arg(&self.data)
-            .args(&self.arguments);
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

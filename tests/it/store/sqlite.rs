@@ -1,11 +1,14 @@
 //! What only a journal on disk promises: it outlives its process, and has one at a time.
 
 use std::path::Path;
+use std::time::Duration;
 
+use bytes::Bytes;
 use sessile::store::{OpenError, SqliteStore};
 use sessile_actors::ids::{CallId, MessageId, Seq};
 use sessile_actors::infra::journal::{JournalError, StoreCommand};
 use sessile_actors::protocol::server::RunState;
+use sessile_actors::testing::user;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -247,4 +250,44 @@ async fn dropping_the_answer_cancels_nothing() {
     let revived = world.journal.revive(ada.context.clone(), at(1)).await.unwrap();
     assert_eq!(revived.last_seq, Seq(1));
     assert_eq!(revived.runs[0].state, RunState::Running);
+}
+
+/// How many rows a table has.
+async fn rows(dir: &Path, table: &str) -> i64 {
+    let file = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.join("sessile.db"));
+    let mut db = sqlx::ConnectOptions::connect(&file).await.unwrap();
+    let count = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+    sqlx::query_scalar(count).fetch_one(&mut db).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_documents_text_is_swept_also_where_the_server_stopped_in_between() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path()).await;
+    let world = World::over(store.clone());
+    let ada = user("ada");
+    let text = Bytes::from("some words\n".repeat(40_000));
+    let put = world
+        .documents
+        .put(&ada, "big".to_owned(), "text/plain".to_owned(), text);
+    let id = put.await.unwrap().document_id;
+    world.documents.delete(&ada, id).await.unwrap();
+    // Its parts go one job after another, and the store closes before the last.
+    store.close().await;
+    let left = rows(dir.path(), "document_part").await;
+    assert!(
+        left > 0 && rows(dir.path(), "document_loose").await == 1,
+        "{left} parts are left"
+    );
+    let world = World::over(reopen(store, dir.path()).await);
+    let swept = async {
+        while rows(dir.path(), "document_loose").await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), swept)
+        .await
+        .expect("the rest is swept");
+    assert_eq!(rows(dir.path(), "document_part").await, 0);
+    assert_eq!(world.documents.list(&ada, 9).await, Ok(Vec::new()));
 }

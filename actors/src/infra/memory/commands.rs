@@ -32,6 +32,11 @@ impl State {
             StoreCommand::Repeat(idempotency) => self
                 .repeated(caller.user(), idempotency)
                 .unwrap_or(StoreReply::NotFound),
+            StoreCommand::Take {
+                idempotency,
+                run_id,
+                thread_id,
+            } => self.take(caller, idempotency, run_id, thread_id),
             StoreCommand::Promote { run_id, thread_id } => self.promote(caller, run_id, thread_id),
             StoreCommand::CreateThread {
                 idempotency,
@@ -112,6 +117,14 @@ impl State {
         };
         self.runs.entry(caller.user().clone()).or_default().push(run);
         self.remember(caller.user(), accept.idempotency, accept.thread_id, Some(accept.run_id));
+        done("")
+    }
+
+    fn take(&mut self, caller: &Caller<'_>, asked: Idempotency, run: RunId, thread: ThreadId) -> StoreReply {
+        if let Some(reply) = self.repeated(caller.user(), asked) {
+            return reply;
+        }
+        self.remember(caller.user(), asked, thread, Some(run));
         done("")
     }
 

@@ -6,7 +6,9 @@ use crate::infra::journal::{
     EventPage, HistoryPage, JournalError, ReadLimit, RunRecord, StoreError, StoredEvent, ThreadPage,
 };
 use crate::protocol::client::Page;
-use crate::protocol::server::{ActiveRun, History, HistoryMessage, QueuedMessage, RunState, is_terminal_kind, rfc3339};
+use crate::protocol::server::{
+    ActiveRun, History, HistoryMessage, PendingApproval, QueuedMessage, RunState, is_terminal_kind, rfc3339,
+};
 
 use super::state::{EventRow, MessageRow, RunRow, SessionRow, State};
 
@@ -72,15 +74,18 @@ impl State {
         }
         let (messages, next_before) = self.newest(user, thread, page);
         let here = || self.runs_of(user).iter().filter(|run| run.thread == thread);
+        let (mut active_runs, mut pending_approvals) = (Vec::new(), Vec::new());
+        for run in here().filter(|run| run.state.is_active()) {
+            let (at_work, waiting) = self.at_work(run);
+            active_runs.push(at_work);
+            pending_approvals.extend(waiting);
+        }
         Ok(History {
             thread_id: thread,
             messages,
             next_before,
             as_of_seq: reader.map(SessionRow::last_seq).unwrap_or_default(),
-            active_runs: here()
-                .filter(|run| run.state.is_active())
-                .map(|run| self.at_work(run))
-                .collect(),
+            active_runs,
             queued: here()
                 .filter(|run| run.state == RunState::Queued)
                 .map(|run| QueuedMessage {
@@ -89,7 +94,7 @@ impl State {
                     content: run.content.clone(),
                 })
                 .collect(),
-            pending_approvals: Vec::new(),
+            pending_approvals,
         })
     }
 
@@ -154,12 +159,15 @@ impl State {
         (messages, None)
     }
 
-    fn at_work(&self, run: &RunRow) -> ActiveRun {
+    /// The run, and its calls that wait for a person.
+    fn at_work(&self, run: &RunRow) -> (ActiveRun, Vec<PendingApproval>) {
         let replay = self.sessions.get(&run.session).map(|session| run.replay(session));
-        let (open_calls, said) = replay.unwrap_or_default().finish();
+        let mut replay = replay.unwrap_or_default();
+        let pending_approvals = replay.take_pending_approvals();
+        let (open_calls, said) = replay.finish();
         let (message_ref, text_so_far): (Option<MessageId>, _) =
             said.map_or_else(Default::default, |(message, text)| (Some(message), text));
-        ActiveRun {
+        let at_work = ActiveRun {
             run_id: run.id,
             session_id: run.session,
             agent_name: run.agent.clone(),
@@ -167,7 +175,8 @@ impl State {
             message_ref,
             text_so_far,
             open_calls,
-        }
+        };
+        (at_work, pending_approvals)
     }
 }
 

@@ -206,8 +206,22 @@ impl State {
                 body: event.body,
             });
         }
+        if let Some(state) = Replay::state_after(event.kind) {
+            self.go_on_as(session, event.run_id, state);
+        }
         if let Some(end) = event.end {
             self.end_run(session, event.run_id, end, at);
+        }
+    }
+
+    /// A run that goes on, in another state. One without a row (a child run) has none.
+    fn go_on_as(&mut self, session: &SessionContext, id: RunId, state: RunState) {
+        let runs = self.runs.entry(session.user().clone()).or_default();
+        let ours = |run: &&mut RunRow| run.id == id && run.session == session.session();
+        if let Some(run) = runs.iter_mut().find(ours)
+            && matches!(run.state, RunState::Running | RunState::Waiting)
+        {
+            run.state = state;
         }
     }
 

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    ClientFrame, Command, FrameError, OnBusy, REFERENCES_MAX, STOP_REASON_MAX_CHARS, Say, THREAD_NAME_MAX_CHARS,
-    ThreadTarget,
+    ClientFrame, Command, DECISION_NOTE_MAX_CHARS, FrameError, OnBusy, REFERENCES_MAX, STOP_REASON_MAX_CHARS, Say,
+    THREAD_NAME_MAX_CHARS, ThreadTarget,
 };
 use crate::ids::{CallId, DocumentId, IdError, RunId, Seq, ThreadId};
 use crate::protocol::server::ErrorCode;
@@ -101,7 +101,7 @@ impl RawFrame<'_> {
                 Command::DecideTool {
                     call_id,
                     approve: decision == Decision::Approve,
-                    note,
+                    note: note.map(|note| note.chars().take(DECISION_NOTE_MAX_CHARS).collect()),
                 }
             }
             "create_thread" => {

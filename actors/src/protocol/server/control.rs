@@ -59,6 +59,9 @@ pub enum Control {
         message_id: MessageId,
         /// The run.
         run_id: RunId,
+        /// Present on a repeat: `duplicate`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<AcceptStatus>,
     },
     /// A decision was taken.
     DecisionAccepted {
@@ -66,6 +69,9 @@ pub enum Control {
         message_id: MessageId,
         /// The call.
         call_id: CallId,
+        /// Present on a repeat: `duplicate`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<AcceptStatus>,
     },
     /// A thread was made, and is the current one.
     ThreadCreated {

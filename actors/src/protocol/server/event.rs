@@ -53,6 +53,16 @@ pub enum Event {
         /// RFC 3339.
         expires_at: String,
     },
+    /// A request for approval was decided. The tool starts after this, or never.
+    ToolApprovalDecided {
+        /// The call.
+        call_id: CallId,
+        /// How.
+        decision: ApprovalDecision,
+        /// Why, in the words of who decided.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
     /// A tool call ended.
     ToolCompleted {
         /// The call.
@@ -205,6 +215,18 @@ pub enum Event {
     },
 }
 
+/// How a request for approval was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalDecision {
+    /// The tool starts.
+    Approve,
+    /// The tool does not start.
+    Deny,
+    /// Nobody decided in time: the tool does not start.
+    Expired,
+}
+
 /// How a tool call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -310,6 +332,7 @@ impl Event {
             Self::AgentThinking { .. } => "agent_thinking",
             Self::ToolExecuting { .. } => "tool_executing",
             Self::ToolApprovalRequested { .. } => "tool_approval_requested",
+            Self::ToolApprovalDecided { .. } => "tool_approval_decided",
             Self::ToolCompleted { .. } => "tool_completed",
             Self::PartialResult { .. } => "partial_result",
             Self::ProgressUpdate { .. } => "progress_update",

@@ -1,6 +1,7 @@
 //! What is shown of threads and runs, on the socket and over HTTP.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::ids::{CallId, MessageId, RunId, Seq, SessionId, ThreadId};
 
@@ -95,7 +96,7 @@ pub struct History {
     /// The messages that wait.
     pub queued: Vec<QueuedMessage>,
     /// The calls that wait for a person.
-    pub pending_approvals: Vec<OpenCall>,
+    pub pending_approvals: Vec<PendingApproval>,
 }
 
 /// One thing said.
@@ -141,6 +142,23 @@ pub struct OpenCall {
     pub call_id: CallId,
     /// The tool.
     pub tool_name: String,
+}
+
+/// A tool call that waits for a person: what its `tool_approval_requested` said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PendingApproval {
+    /// The run that made the call.
+    pub run_id: RunId,
+    /// The call.
+    pub call_id: CallId,
+    /// The tool.
+    pub tool_name: String,
+    /// Its arguments, sanitised.
+    pub parameters: Value,
+    /// Binds the approval to the exact arguments, in hexadecimal.
+    pub arguments_sha256: String,
+    /// RFC 3339.
+    pub expires_at: String,
 }
 
 /// A message that waits.

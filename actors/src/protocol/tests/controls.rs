@@ -3,7 +3,8 @@
 use super::*;
 use crate::limits::Limits;
 use crate::protocol::server::{
-    AcceptStatus, ActiveRun, ErrorFrame, History, HistoryMessage, OpenCall, QueuedMessage, RunState, ThreadSummary,
+    AcceptStatus, ActiveRun, ErrorFrame, History, HistoryMessage, OpenCall, PendingApproval, QueuedMessage, RunState,
+    ThreadSummary,
 };
 
 const WHEN: &str = "2026-11-20T10:00:00.007Z";
@@ -39,7 +40,14 @@ fn history() -> History {
             run_id: run(),
             content: "next".to_owned(),
         }],
-        pending_approvals: vec![open_call],
+        pending_approvals: vec![PendingApproval {
+            run_id: run(),
+            call_id: call(),
+            tool_name: "search".to_owned(),
+            parameters: json!({"q": "x"}),
+            arguments_sha256: "00ff".to_owned(),
+            expires_at: WHEN.to_owned(),
+        }],
     }
 }
 
@@ -57,7 +65,10 @@ fn history_payload() -> Value {
             "text_so_far": "half", "open_calls": [{"call_id": CALL, "tool_name": "search"}]
         }],
         "queued": [{"message_id": MESSAGE, "run_id": RUN, "content": "next"}],
-        "pending_approvals": [{"call_id": CALL, "tool_name": "search"}],
+        "pending_approvals": [{
+            "run_id": RUN, "call_id": CALL, "tool_name": "search", "parameters": {"q": "x"}, "arguments_sha256": "00ff",
+            "expires_at": WHEN
+        }],
     })
 }
 
@@ -145,6 +156,7 @@ fn answers() -> Vec<(&'static str, Control, Value)> {
             Control::SteeringAccepted {
                 message_id: message(),
                 run_id: run(),
+                status: None,
             },
             json!({"message_id": MESSAGE, "run_id": RUN}),
         ),
@@ -153,8 +165,9 @@ fn answers() -> Vec<(&'static str, Control, Value)> {
             Control::DecisionAccepted {
                 message_id: message(),
                 call_id: call(),
+                status: Some(AcceptStatus::Duplicate),
             },
-            json!({"message_id": MESSAGE, "call_id": CALL}),
+            json!({"message_id": MESSAGE, "call_id": CALL, "status": "duplicate"}),
         ),
         (
             "token_refreshed",

@@ -1,7 +1,7 @@
 //! Every event, as it is journalled and sent.
 
 use super::*;
-use crate::protocol::server::{DeathCause, ErrorContext, StoppedBy, ToolStatus, Usage};
+use crate::protocol::server::{ApprovalDecision, DeathCause, ErrorContext, StoppedBy, ToolStatus, Usage};
 
 fn sent(event: &Event) -> Value {
     let envelope = EventEnvelope {
@@ -163,6 +163,21 @@ fn tool_events() -> Vec<(&'static str, Event, Value)> {
                 "expires_at": "2026-11-20T10:00:00Z"
             }),
         ),
+        decided(
+            ApprovalDecision::Approve,
+            None,
+            json!({"call_id": CALL, "decision": "approve"}),
+        ),
+        decided(
+            ApprovalDecision::Deny,
+            Some("too dear"),
+            json!({"call_id": CALL, "decision": "deny", "note": "too dear"}),
+        ),
+        decided(
+            ApprovalDecision::Expired,
+            None,
+            json!({"call_id": CALL, "decision": "expired"}),
+        ),
         ("tool_completed", completed(ToolStatus::Ok, true), truncated),
         ("tool_completed", completed(ToolStatus::Ok, false), payload("ok")),
         ("tool_completed", completed(ToolStatus::Error, false), payload("error")),
@@ -316,6 +331,15 @@ fn ends() -> Vec<(&'static str, Event, Value)> {
     ends
 }
 
+fn decided(decision: ApprovalDecision, note: Option<&str>, payload: Value) -> (&'static str, Event, Value) {
+    let event = Event::ToolApprovalDecided {
+        call_id: call(),
+        decision,
+        note: note.map(str::to_owned),
+    };
+    ("tool_approval_decided", event, payload)
+}
+
 /// Names every event: a new one stops this from compiling, and then belongs in [`all`].
 fn number(event: &Event) -> usize {
     match event {
@@ -338,6 +362,7 @@ fn number(event: &Event) -> usize {
         Event::AgentError { .. } => 16,
         Event::AgentStopped { .. } => 17,
         Event::AgentDeath { .. } => 18,
+        Event::ToolApprovalDecided { .. } => 19,
     }
 }
 
@@ -354,7 +379,7 @@ fn every_event_is_sent_as_the_protocol_says() {
     }
     seen.sort_unstable();
     seen.dedup();
-    assert_eq!(seen, (0..19).collect::<Vec<_>>(), "each event stands in the table");
+    assert_eq!(seen, (0..20).collect::<Vec<_>>(), "each event stands in the table");
 }
 
 #[test]

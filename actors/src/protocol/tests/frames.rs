@@ -452,6 +452,19 @@ fn a_digest_tells_what_is_asked_apart_and_nothing_else() {
 }
 
 #[test]
+fn a_digest_does_not_hang_on_the_order_of_fields() {
+    let of = |metadata: &str| {
+        let text = format!(r#"{{"type": "user_message", "payload": {{"content": "hello", "metadata": {metadata}}}}}"#);
+        command(&serde_json::from_str::<Value>(&text).expect("JSON")).digest()
+    };
+    let (one, other) = (
+        r#"{"a": 1, "b": [{"c": 2, "d": 3}]}"#,
+        r#"{"b": [{"d": 3, "c": 2}], "a": 1}"#,
+    );
+    assert_eq!(of(one), of(other));
+}
+
+#[test]
 fn a_history_and_a_stop_are_about_the_thread_that_their_payload_names() {
     for kind in ["get_thread_history", "stop_agent"] {
         let frame = json!({"type": kind, "payload": {"thread_id": THREAD}});

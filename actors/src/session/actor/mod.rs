@@ -22,7 +22,7 @@ pub use notices::StopRuns;
 pub(crate) use notices::{DrainSession, Evict, ForgetThread, ThreadChanged, YieldThread};
 pub use socket::{Attach, FrameArrived, Resume, SignOfLife, SinkClosed, SinkReady};
 
-use crate::context::SessionContext;
+use crate::context::{Roles, SessionContext};
 use crate::ids::{Epoch, Fence, RunId, Seq};
 use crate::infra::Infra;
 use crate::infra::journal::{JournalError, Opened, ReviveError, Revived};
@@ -87,9 +87,32 @@ struct Open {
     flush_at: Option<Instant>,
     /// What is being read for the client. Each holds back the grant of its frame.
     reads: usize,
+    standing: Standing,
     /// Nothing runs and the server drains: close when all is told.
     drained: bool,
     leaving: bool,
+}
+
+/// What the newest verified credential says that the user may do. Nobody has shown one to a session that was just revived.
+#[derive(Default)]
+struct Standing {
+    roles: Roles,
+    /// When the credential ends; none: never.
+    until: Option<SystemTime>,
+}
+
+impl Standing {
+    const fn of(roles: Roles, until: Option<SystemTime>) -> Self {
+        Self { roles, until }
+    }
+
+    /// The roles at this time: none once the credential has ended.
+    fn roles(&self, now: SystemTime) -> Roles {
+        if self.until.is_some_and(|until| until <= now) {
+            return Roles::none();
+        }
+        self.roles.clone()
+    }
 }
 
 /// What the supervisor gives a session on its way.
@@ -177,6 +200,7 @@ impl UserSessionActor {
             socketry: Socketry::new(limits),
             flush_at: None,
             reads: 0,
+            standing: Standing::default(),
             drained: false,
             leaving: false,
         }

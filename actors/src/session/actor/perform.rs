@@ -8,14 +8,16 @@ use actix::prelude::*;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::UserSessionActor;
 use super::commit::Asker;
-use crate::ids::{MessageId, ThreadId};
+use super::{Standing, UserSessionActor};
+use crate::ids::{CallId, MessageId, RunId, ThreadId};
+use crate::infra::credentials::Renewed;
 use crate::infra::journal::{EventRecord, HistoryPage, StoreCommand, StoreError};
 use crate::protocol::client::Page;
 use crate::protocol::server::{Control, ErrorCode, ErrorFrame, EventEnvelope, RunState, rfc3339};
+use crate::session::dispatcher::{CallDecided, Verdict};
 use crate::session::engine::{Effect, Emission, Input, StartRun};
-use crate::session::run::RunTask;
+use crate::session::run::{RunTask, Steering};
 use crate::supervisor::{AskYield, Leave, Presence, Rate, RootSupervisor, RunChanged, ThreadGone};
 
 impl UserSessionActor {
@@ -52,6 +54,12 @@ impl UserSessionActor {
                     task.cancelled.cancel();
                 }
             }
+            Effect::Steer {
+                run,
+                message_id,
+                content,
+            } => self.steer(run, Steering { message_id, content }),
+            Effect::Decide { call, decision, note } => self.decide(call, Verdict { decision, note }, ctx),
             Effect::FlushAt(at) => self.flush_at(Instant::from_std(at), ctx),
             Effect::Began { thread, run } => {
                 self.infra.metrics.runs_started.increment();
@@ -152,15 +160,36 @@ impl UserSessionActor {
     }
 
     fn start_run(&mut self, start: StartRun, ctx: &mut Context<Self>) {
-        let context = self
-            .context
-            .run(start.thread, start.run, start.request, SystemTime::now());
+        let now = SystemTime::now();
+        let roles = self
+            .open
+            .as_ref()
+            .map(|open| open.standing.roles(now))
+            .unwrap_or_default();
+        let context = self.context.run(start.thread, start.run, start.request, roles, now);
         debug!(parent: &self.span, run = %start.run, thread = %start.thread, request = %start.request, agent = %start.agent, "run begins");
         let run = start.run;
         let task = RunTask::spawn(start, context, Arc::clone(&self.infra), ctx.address());
         if let Some(open) = &mut self.open {
             open.runs.insert(run, task);
         }
+    }
+
+    fn steer(&mut self, run: RunId, steering: Steering) {
+        let task = self.open.as_ref().and_then(|open| open.runs.get(&run));
+        if task.is_some_and(|task| !task.steer(steering)) {
+            self.infra.metrics.lifecycle_violations.increment();
+            error!(parent: &self.span, %run, "a run was told more than its engine counted");
+        }
+    }
+
+    fn decide(&mut self, call: CallId, verdict: Verdict, ctx: &mut Context<Self>) {
+        // Without a dispatcher no call waits: it made the request.
+        let Some(dispatcher) = self.open.as_ref().and_then(|open| open.dispatcher.clone()) else {
+            return;
+        };
+        let told = dispatcher.send(CallDecided { call, verdict });
+        ctx.spawn(told.into_actor(self).map(|_, _, _| ()));
     }
 
     /// One timer at a time: a later one is asked for when the earlier has fired.
@@ -267,9 +296,10 @@ impl UserSessionActor {
             .refresh(self.context.user().clone(), token, ticket);
         ctx.spawn(checking.into_actor(self).map(move |result, act, ctx| {
             let control = match result {
-                Ok(expires_at) => {
+                Ok(Renewed { expires_at, roles }) => {
                     if let Some(open) = &mut act.open {
                         open.socketry.prolong(expires_at);
+                        open.standing = Standing::of(roles, expires_at);
                     }
                     Control::TokenRefreshed {
                         message_id,

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use turn::Turn;
 
-use super::UserSessionActor;
+use super::{Standing, UserSessionActor};
+use crate::context::Roles;
 use crate::ids::{AttachGen, Epoch, MessageId, RequestId, RunId, Seq, ThreadId};
 use crate::infra::journal::StoredEvent;
 use crate::limits::Limits;
@@ -41,6 +42,8 @@ pub struct Attach {
     pub legacy: bool,
     /// When the credential ends; none: never.
     pub expires_at: Option<SystemTime>,
+    /// What the credential says that its user may do.
+    pub roles: Roles,
 }
 
 /// What a resuming client knows.
@@ -214,6 +217,7 @@ impl UserSessionActor {
         let Some(open) = &mut self.open else { return };
         let now = Instant::now();
         open.outbox.attach(known);
+        open.standing = Standing::of(attach.roles, attach.expires_at);
         if let Some(mut older) = open.socketry.attached.replace(Attached {
             sink,
             legacy: attach.legacy,

@@ -9,6 +9,7 @@
 mod ending;
 mod lane;
 mod op;
+mod people;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use serde_json::Value;
 
 pub use ending::{Ending, Outcome, Stop};
 pub use op::{Arrived, Fresh, Rating};
+pub use people::STEERING_WAITING;
 pub use run::{RunInput, RunPhase, RunStep, step};
 pub use vocabulary::{Effect, Emission, Input, Now, Rules, StartRun};
 
@@ -219,6 +221,7 @@ impl Engine {
     }
 
     fn emitted(&mut self, id: RunId, event: Event, now: Now, fx: &mut Vec<Effect>) {
+        let until = now.mono + self.rules.limits.approval_time;
         let Some(run) = self.runs.get_mut(&id) else {
             // Late: the run ended before it knew.
             return;
@@ -237,7 +240,11 @@ impl Engine {
             other if other.is_terminal() => {
                 return fx.push(Effect::Violation("an end that is not the engine's"));
             }
-            _ => {}
+            other => {
+                if let Err(fault) = run.note_people(other, until) {
+                    return fx.push(Effect::Violation(fault));
+                }
+            }
         }
         run.flush(false, now.mono, fx);
         fx.push(run.emit(event));
@@ -297,6 +304,7 @@ impl Engine {
 
     fn tick(&mut self, now: Now, fx: &mut Vec<Effect>) {
         self.retry_yielding(now, fx);
+        self.expire_approvals(now, fx);
         let blocked: Vec<ThreadId> = self
             .lanes
             .iter()
@@ -313,7 +321,7 @@ impl Engine {
         let Some(since) = self.detached_since else { return };
         let alone = now.mono.saturating_duration_since(since);
         if alone >= self.rules.limits.grace && !self.runs.is_empty() {
-            self.stop_matching(None, None, &Stop::abandoned(), now, fx);
+            self.abandon(now, fx);
         }
         if alone >= self.rules.limits.detached_idle && self.is_idle() {
             fx.push(Effect::Leave);

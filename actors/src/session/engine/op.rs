@@ -5,6 +5,7 @@
 
 mod answers;
 mod begin;
+mod people;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,11 +14,11 @@ use answers::{ask_yield, refusal, replaced_by, run_active};
 
 use super::run::{Run, RunPhase};
 use super::{Effect, Engine, Now, RunInput, StartRun, Stop};
-use crate::ids::{MessageId, RequestId, RunId, ThreadId};
+use crate::ids::{CallId, MessageId, RequestId, RunId, ThreadId};
 use crate::infra::journal::{StoreCommand, StoreReply};
 use crate::protocol::CloseCode;
 use crate::protocol::client::{ClientFrame, OnBusy, Say, ThreadTarget};
-use crate::protocol::server::{AcceptStatus, Control, ErrorCode, RunState};
+use crate::protocol::server::{AcceptStatus, ApprovalDecision, Control, ErrorCode, RunState};
 
 /// A frame with the ids that it may need: the engine makes none itself.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +89,18 @@ enum Work {
         name: String,
     },
     Delete,
+    /// Tell a run something.
+    Steer {
+        run: RunId,
+        content: String,
+    },
+    /// Decide a call that waits.
+    Decide {
+        run: RunId,
+        call: CallId,
+        decision: ApprovalDecision,
+        note: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +146,9 @@ impl Engine {
 
     /// Within the rate: what is left to check here, then the store.
     fn prepare(&mut self, mut op: Op, now: Now, fx: &mut Vec<Effect>) {
+        if let Some(refusal) = self.refused_by_run(&op, now) {
+            return self.refuse_new(op, refusal, fx);
+        }
         let lane = self.lanes.get(&op.thread);
         let start = match (&op.work, lane) {
             // Ours wait for another session's run: this one asks that session to yield, as on a thread without a lane.
@@ -165,12 +181,13 @@ impl Engine {
                 return;
             }
             (Work::Say { .. }, None) => true,
-            (Work::Create { .. } | Work::Switch | Work::Rename { .. } | Work::Delete, _) => false,
+            (Work::Create { .. } | Work::Switch | Work::Rename { .. } | Work::Delete, _)
+            | (Work::Steer { .. } | Work::Decide { .. }, _) => false,
         };
         self.store(op, start, fx);
     }
 
-    /// Refuses a message, unless it is a repeat: the store knows, and a repeat gets the first answer again.
+    /// Refuses a frame, unless it is a repeat: the store knows, and a repeat gets the first answer again.
     fn refuse_new(&mut self, mut op: Op, refusal: Effect, fx: &mut Vec<Effect>) {
         if op.reply_to.is_none() {
             return fx.push(refusal);
@@ -298,6 +315,27 @@ impl Engine {
                     message_id: Some(message_id),
                     thread_id,
                 }));
+            }
+            Work::Steer { run, content } => {
+                fx.push(Effect::Reply(Control::SteeringAccepted {
+                    message_id,
+                    run_id: run,
+                    status: None,
+                }));
+                self.steer(run, message_id, content, fx);
+            }
+            Work::Decide {
+                run,
+                call,
+                decision,
+                note,
+            } => {
+                fx.push(Effect::Reply(Control::DecisionAccepted {
+                    message_id,
+                    call_id: call,
+                    status: None,
+                }));
+                self.decide(run, call, decision, note, now, fx);
             }
         }
     }

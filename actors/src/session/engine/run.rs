@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::ending::{Ending, Outcome, Stop};
+use super::people::People;
 use super::{Effect, Emission, Now, OpenedCall, StartRun};
 use crate::ids::{CallId, DocumentId, MessageId, RequestId, RunId, ThreadId};
 use crate::infra::journal::StoredRun;
@@ -123,6 +124,7 @@ pub(super) struct Run {
     flushed: usize,
     last_flush: Option<Instant>,
     open_calls: Vec<OpenedCall>,
+    pub people: People,
 }
 
 impl Run {
@@ -143,6 +145,7 @@ impl Run {
             flushed: 0,
             last_flush: None,
             open_calls: Vec::new(),
+            people: People::default(),
         }
     }
 
@@ -235,10 +238,15 @@ impl Run {
         });
     }
 
+    pub fn has_open(&self, call: CallId) -> bool {
+        self.open_calls.iter().any(|open| open.call == call)
+    }
+
     /// Whether it was open.
     pub fn close_call(&mut self, call: CallId) -> bool {
         let before = self.open_calls.len();
         self.open_calls.retain(|open| open.call != call);
+        self.people.wait_no_more(call);
         self.open_calls.len() < before
     }
 

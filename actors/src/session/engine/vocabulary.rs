@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::ending::{Outcome, Stop};
 use super::op::{Arrived, Rating};
-use crate::ids::{DocumentId, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
+use crate::ids::{CallId, DocumentId, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
 use crate::infra::journal::{RunEnd, StoreCommand, StoreReply, StoredRun};
 use crate::limits::Limits;
 use crate::protocol::CloseCode;
 use crate::protocol::client::{FrameError, Page};
-use crate::protocol::server::{Control, Event, RunState};
+use crate::protocol::server::{ApprovalDecision, Control, Event, RunState};
 
 /// The time, as the actor read it: monotonic for limits, wall time for what people see.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,8 @@ pub struct Rules {
     pub default_agent: Arc<str>,
     /// The agents that there are.
     pub agents: BTreeSet<String>,
+    /// Those of them that take steering.
+    pub steerable: BTreeSet<String>,
 }
 
 /// What happens to a session.
@@ -145,6 +147,24 @@ pub enum Effect {
     Start(Box<StartRun>),
     /// Ask a run's task to end.
     Cancel(RunId),
+    /// Hand a run's task what the user tells it.
+    Steer {
+        /// The run.
+        run: RunId,
+        /// The frame that told it.
+        message_id: MessageId,
+        /// What.
+        content: String,
+    },
+    /// Tell the dispatcher how a call that waits was decided.
+    Decide {
+        /// The call.
+        call: CallId,
+        /// How.
+        decision: ApprovalDecision,
+        /// Why, in the user's words.
+        note: Option<String>,
+    },
     /// Say [`Input::FlushDue`] at this time.
     FlushAt(Instant),
     /// Tell the user's other sessions, by the supervisor, that a run began.

@@ -132,6 +132,7 @@ fn a_cookie_in_its_second_half_is_renewed_for_the_same_guest_and_an_old_one_is_n
         iat: 0,
         iss: &long.issuer,
         aud: AUDIENCE,
+        roles: BTreeMap::new(),
     };
     let old = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &long.signing).unwrap();
     assert_ne!(

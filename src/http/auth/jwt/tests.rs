@@ -300,7 +300,13 @@ fn a_refusal_says_what_to_do() {
 #[test]
 fn a_minted_token_is_taken() {
     let auth = all_keys();
-    let token = mint(&auth, &UserId::parse("bob").unwrap(), Duration::from_secs(60)).unwrap();
+    let token = mint(
+        &auth,
+        &UserId::parse("bob").unwrap(),
+        &Roles::none(),
+        Duration::from_secs(60),
+    )
+    .unwrap();
     let verified = JwtVerifier::new(&auth).unwrap().verify(token.expose_secret()).unwrap();
     assert_eq!(verified.user.as_str(), "bob");
 }
@@ -310,6 +316,7 @@ fn minting_without_an_hs256_key_says_what_to_configure() {
     let text = mint(
         &Config::default().auth,
         &UserId::parse("bob").unwrap(),
+        &Roles::none(),
         Duration::from_secs(60),
     );
     let text = text.unwrap_err().to_string();
@@ -344,4 +351,47 @@ fn a_key_file_that_cannot_be_used_is_named() {
     ));
     std::fs::write(&path, format!("{SECRET}\n")).unwrap();
     assert!(JwtVerifier::new(&secret).unwrap().verify(&hs256(&good())).is_ok());
+}
+
+#[test]
+fn roles_are_what_the_configured_claim_lists_and_nothing_where_it_is_missing() {
+    let roles_of = |auth: &Auth, claims: &Value| JwtVerifier::new(auth).unwrap().verify(&hs256(claims)).unwrap().roles;
+    let told = but("roles", json!(["buyer", "admin"]));
+    assert_eq!(roles_of(&all_keys(), &told), Roles::freeze(["admin", "buyer"]).unwrap());
+    assert!(roles_of(&all_keys(), &good()).is_empty());
+    let elsewhere = |claim: Option<&str>| Auth {
+        roles_claim: claim.map(str::to_owned),
+        ..all_keys()
+    };
+    assert!(roles_of(&elsewhere(Some("groups")), &told).is_empty());
+    assert!(roles_of(&elsewhere(None), &told).is_empty());
+}
+
+#[test]
+fn a_token_whose_roles_are_no_roles_is_refused_by_a_sentence_of_its_own() {
+    let verifier = JwtVerifier::new(&all_keys()).unwrap();
+    let too_many: Vec<String> = (0..33).map(|number| number.to_string()).collect();
+    for roles in [
+        json!("buyer"),
+        json!(["buyer", 7]),
+        json!({"buyer": true}),
+        json!(null),
+        json!([""]),
+        json!(too_many),
+    ] {
+        let refused = verifier.verify(&hs256(&but("roles", roles.clone()))).unwrap_err();
+        assert!(refused.to_string().contains("roles are no list"), "{roles}: {refused}");
+    }
+}
+
+#[test]
+fn a_minted_token_carries_its_roles_where_a_claim_is_configured_for_them() {
+    let mut auth = all_keys();
+    let (bob, roles) = (UserId::parse("bob").unwrap(), Roles::freeze(["buyer"]).unwrap());
+    let token = mint(&auth, &bob, &roles, Duration::from_secs(60)).unwrap();
+    let verified = JwtVerifier::new(&auth).unwrap().verify(token.expose_secret()).unwrap();
+    assert_eq!(verified.roles, roles);
+    auth.roles_claim = None;
+    let refused = mint(&auth, &bob, &roles, Duration::from_secs(60)).unwrap_err();
+    assert!(refused.to_string().contains("auth.roles_claim"));
 }

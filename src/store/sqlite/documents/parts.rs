@@ -11,7 +11,7 @@ use super::change::{KEEP, LOOSEN, Publish};
 use crate::store::documents::text::{index_words, next_part};
 
 /// Parts of a job. With their index they are what another session's commit may have to wait for.
-const PARTS_AT_ONCE: usize = 4;
+const PARTS_AT_ONCE: usize = 2;
 
 const INSERT: &str = "INSERT INTO document_part (content, part, text) VALUES (?, ?, ?)";
 

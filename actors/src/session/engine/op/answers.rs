@@ -41,6 +41,11 @@ impl Op {
                 thread_id,
                 name: name.clone(),
             },
+            Work::Steer { run, .. } | Work::Decide { run, .. } => StoreCommand::Take {
+                idempotency,
+                run_id: *run,
+                thread_id,
+            },
             Work::Delete => StoreCommand::DeleteThread {
                 idempotency,
                 thread_id,
@@ -57,7 +62,7 @@ impl Op {
                 OnBusy::Enqueue | OnBusy::Reject => None,
             },
             Work::Delete => Some(Stop::thread_deleted()),
-            Work::Create { .. } | Work::Switch | Work::Rename { .. } => None,
+            Work::Create { .. } | Work::Switch | Work::Rename { .. } | Work::Steer { .. } | Work::Decide { .. } => None,
         }
     }
 
@@ -71,6 +76,16 @@ impl Op {
                 run_id,
                 status: AcceptStatus::Duplicate,
                 run_state,
+            },
+            (Work::Steer { run, .. }, _) => Control::SteeringAccepted {
+                message_id,
+                run_id: *run,
+                status: Some(AcceptStatus::Duplicate),
+            },
+            (Work::Decide { call, .. }, _) => Control::DecisionAccepted {
+                message_id,
+                call_id: *call,
+                status: Some(AcceptStatus::Duplicate),
             },
             (Work::Rename { .. }, _) => Control::ThreadRenamed {
                 message_id: Some(message_id),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::answers::refusal;
+use super::people::Asked;
 use super::{Arrived, Fresh, Op, Stage, Work};
 use crate::ids::{MessageId, RunId, ThreadId};
 use crate::infra::journal::UNNAMED;
@@ -26,19 +27,21 @@ impl Engine {
             Command::Stop { run_id, reason } => {
                 return self.begin_stop(run_id, about, reason, reply_to, now, fx);
             }
-            Command::Steer { run_id, .. } => {
-                return fx.push(match self.runs.get(&run_id) {
-                    Some(run) => refusal(
-                        ErrorCode::Forbidden,
-                        format!("the agent {} takes no steering; stop it or wait for its end", run.agent),
-                        reply_to,
-                    ),
-                    None => refusal(ErrorCode::NotFound, "no such run is active in this session", reply_to),
-                });
+            Command::Steer { run_id, content } => {
+                let asked = Asked {
+                    digest,
+                    reply_to,
+                    fresh,
+                };
+                return self.begin_steer(run_id, content, &asked, fx);
             }
-            Command::DecideTool { .. } => {
-                let message = "no such tool call waits for a decision";
-                return fx.push(refusal(ErrorCode::NotFound, message, reply_to));
+            Command::DecideTool { call_id, approve, note } => {
+                let asked = Asked {
+                    digest,
+                    reply_to,
+                    fresh,
+                };
+                return self.begin_decision(call_id, approve, note, &asked, now, fx);
             }
             Command::ListThreads(page) => {
                 return fx.push(Effect::List {

@@ -291,3 +291,22 @@ pub(super) fn died(number: u64, cause: DeathCause, text: &str) -> Effect {
         }),
     )
 }
+
+/// The request for approval of call `number`.
+pub(super) fn asks_for_approval(number: u64) -> Event {
+    Event::ToolApprovalRequested {
+        call_id: call(number),
+        tool_name: "search".to_owned(),
+        parameters: json!({}),
+        arguments_sha256: "00ff".to_owned(),
+        expires_at: "1970-01-01T01:00:00.000Z".to_owned(),
+    }
+}
+
+/// The run took what frame `number` told it.
+pub(super) fn steering_applied(number: u64) -> Event {
+    Event::SteeringApplied {
+        message_id: message(number),
+        content: "left".to_owned(),
+    }
+}

@@ -468,33 +468,3 @@ fn a_run_that_panics_takes_too_long_or_gives_up_ends_as_what_happened_to_it() {
         assert!(bench.engine.is_idle());
     }
 }
-
-#[test]
-fn steering_and_decisions_that_nobody_waits_for_are_refused() {
-    let mut bench = Bench::new();
-    bench.start(1);
-    let steer = |run_id| Command::Steer {
-        run_id,
-        content: "left".to_owned(),
-    };
-    let text = "the agent echo takes no steering; stop it or wait for its end";
-    assert_eq!(
-        bench.give(frame(2, steer(run(1)))),
-        [Effect::Grant, refuse(2, ErrorCode::Forbidden, text)]
-    );
-    let text = "no such run is active in this session";
-    assert_eq!(
-        bench.give(frame(3, steer(run(99)))),
-        [Effect::Grant, refuse(3, ErrorCode::NotFound, text)]
-    );
-    let decide = Command::DecideTool {
-        call_id: call(1),
-        approve: true,
-        note: None,
-    };
-    let text = "no such tool call waits for a decision";
-    assert_eq!(
-        bench.give(frame(4, decide)),
-        [Effect::Grant, refuse(4, ErrorCode::NotFound, text)]
-    );
-}

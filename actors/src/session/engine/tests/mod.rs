@@ -4,6 +4,7 @@
 mod expected;
 mod messages;
 mod op_table;
+mod people;
 mod properties;
 mod run_table;
 mod session;
@@ -21,7 +22,7 @@ use crate::ids::{RequestId, Seq, SessionId};
 use crate::infra::journal::{Accept, Idempotency, RunEnd, Said, StoreCommand, StoreReply};
 use crate::limits::Limits;
 use crate::protocol::client::{ClientFrame, OnBusy, Page, Say, ThreadTarget};
-use crate::protocol::server::{AcceptStatus, DeathCause, ErrorContext, RunState, ToolStatus, Usage};
+use crate::protocol::server::{AcceptStatus, ApprovalDecision, DeathCause, ErrorContext, RunState, ToolStatus, Usage};
 use expected::*;
 
 /// The thread that a session of a test is born with.
@@ -189,6 +190,7 @@ impl Bench {
             limits,
             default_agent: "echo".into(),
             agents: ["echo".to_owned(), "poet".to_owned()].into(),
+            steerable: ["echo".to_owned()].into(),
         };
         let now = Now {
             mono: tokio::time::Instant::now().into_std(),

@@ -41,6 +41,11 @@ enum Act {
     OpenCall(usize),
     CloseCall(usize),
     Think(usize),
+    AskApproval(usize),
+    TellDecision(usize),
+    Steer(usize),
+    ApplySteering(usize),
+    Decide(usize, bool),
     Finish(usize, Outcome),
     OtherTakes(u64),
     OtherEnds(u64, bool),
@@ -109,6 +114,11 @@ fn act() -> impl Strategy<Value = Act> {
         3 => which.clone().prop_map(Act::OpenCall),
         2 => which.clone().prop_map(Act::CloseCall),
         1 => which.clone().prop_map(Act::Think),
+        3 => which.clone().prop_map(Act::AskApproval),
+        3 => which.clone().prop_map(Act::TellDecision),
+        3 => which.clone().prop_map(Act::Steer),
+        2 => which.clone().prop_map(Act::ApplySteering),
+        3 => (which.clone(), any::<bool>()).prop_map(|(run, approve)| Act::Decide(run, approve)),
         6 => (which.clone(), outcome()).prop_map(|(run, outcome)| Act::Finish(run, outcome)),
         2 => of_three.clone().prop_map(Act::OtherTakes),
         2 => (of_three, any::<bool>()).prop_map(|(thread, told)| Act::OtherEnds(thread, told)),
@@ -169,6 +179,21 @@ fn play(world: &mut World, number: u64, act: Act) {
             thread: None,
             stop: by_user(),
         }),
+        Act::Steer(which) => {
+            let run_id = working(world, which).unwrap_or(run(number));
+            let content = "left".to_owned();
+            world.send(frame(number, Command::Steer { run_id, content }), true);
+        }
+        Act::Decide(which, approve) => {
+            let task = working(world, which).and_then(|run| world.tasks.get(&run));
+            let waiting = task.and_then(|task| task.waiting.last());
+            let decision = Command::DecideTool {
+                call_id: waiting.map_or(call(number), |(call, _)| *call),
+                approve,
+                note: None,
+            };
+            world.send(frame(number, decision), true);
+        }
         Act::Create => world.send(frame(number, Command::CreateThread { name: None }), true),
         Act::Switch(to) => world.send(frame(number, Command::SwitchThread { thread_id: thread(to) }), true),
         Act::Rename => {
@@ -215,16 +240,27 @@ fn play(world: &mut World, number: u64, act: Act) {
         }
         Act::Tick => world.give(Input::Tick),
         Act::FlushDue => world.give(Input::FlushDue),
-        Act::Say(..) | Act::OpenCall(_) | Act::CloseCall(_) | Act::Think(_) | Act::Finish(..) => {
-            work(world, number, act)
-        }
+        Act::Say(..)
+        | Act::OpenCall(_)
+        | Act::CloseCall(_)
+        | Act::Think(_)
+        | Act::AskApproval(_)
+        | Act::TellDecision(_)
+        | Act::ApplySteering(_)
+        | Act::Finish(..) => work(world, number, act),
     }
 }
 
 /// Does one thing of a run's task. A task that was cancelled may go on for a while: it does not know yet.
 fn work(world: &mut World, number: u64, act: Act) {
-    let (Act::Say(which, _) | Act::OpenCall(which) | Act::CloseCall(which) | Act::Think(which) | Act::Finish(which, _)) =
-        act
+    let (Act::Say(which, _)
+    | Act::OpenCall(which)
+    | Act::CloseCall(which)
+    | Act::Think(which)
+    | Act::AskApproval(which)
+    | Act::TellDecision(which)
+    | Act::ApplySteering(which)
+    | Act::Finish(which, _)) = act
     else {
         unreachable!("a deed of a run");
     };
@@ -241,7 +277,42 @@ fn work(world: &mut World, number: u64, act: Act) {
             tool_executing(number)
         }
         Act::CloseCall(_) => match task.open.pop() {
-            Some(open) => tool_completed(open),
+            Some(open) => {
+                task.waiting.retain(|(waiting, _)| *waiting != call(open));
+                tool_completed(open)
+            }
+            None => return,
+        },
+        Act::AskApproval(_) => match task.open.last() {
+            Some(open) if task.waiting.iter().all(|(waiting, _)| *waiting != call(*open)) => {
+                // Of a task that was stopped nothing is heard, so nothing waits.
+                if !task.cancelled {
+                    task.waiting.push((call(*open), None));
+                }
+                asks_for_approval(*open)
+            }
+            _ => return,
+        },
+        Act::TellDecision(_) => match task
+            .waiting
+            .iter_mut()
+            .find_map(|(call, decided)| Some((*call, decided.take()?)))
+        {
+            Some((call_id, decision)) => {
+                task.waiting.retain(|(waiting, _)| *waiting != call_id);
+                Event::ToolApprovalDecided {
+                    call_id,
+                    decision,
+                    note: None,
+                }
+            }
+            None => return,
+        },
+        Act::ApplySteering(_) => match task.steering.checked_sub(1) {
+            Some(left) => {
+                task.steering = left;
+                steering_applied(number)
+            }
             None => return,
         },
         _ => Event::AgentThinking {

@@ -39,6 +39,10 @@ pub struct World {
 pub struct Task {
     pub cancelled: bool,
     pub open: Vec<u64>,
+    /// What it was told and has not taken.
+    pub steering: usize,
+    /// Its calls that wait for a person, with what was decided.
+    pub waiting: Vec<(CallId, Option<ApprovalDecision>)>,
 }
 
 /// What the client knows of a run.
@@ -60,6 +64,7 @@ impl World {
                 limits.result_bytes = 600;
                 limits.faulty_frames = 3;
                 limits.flood_messages = 3;
+                limits.approval_time = Duration::from_secs(20);
             }),
             store: Store::default(),
             rating: false,
@@ -213,6 +218,22 @@ impl World {
                 assert!(self.tasks.is_empty(), "nothing runs in a drained session");
             }
             Effect::Violation(what) => panic!("a violation: {what}"),
+            Effect::Steer { run, .. } => {
+                let task = self.tasks.get_mut(&run).expect("who is steered is at work");
+                task.steering += 1;
+                assert!(
+                    task.steering <= STEERING_WAITING,
+                    "a run is told no more than it may be"
+                );
+            }
+            Effect::Decide { call, decision, .. } => {
+                let waiting = self.tasks.values_mut().flat_map(|task| &mut task.waiting);
+                let waiting: Vec<_> = waiting.filter(|(id, _)| *id == call).collect();
+                assert!(matches!(waiting[..], [(_, None)]), "a call that waits is decided once");
+                for (_, decided) in waiting {
+                    *decided = Some(decision);
+                }
+            }
             Effect::Acked(_)
             | Effect::FlushAt(_)
             | Effect::Began { .. }
@@ -240,7 +261,9 @@ impl World {
                 }
                 Some(message_id.to_string())
             }
-            Control::ThreadCreated { message_id, .. } => Some(message_id.to_string()),
+            Control::ThreadCreated { message_id, .. }
+            | Control::SteeringAccepted { message_id, .. }
+            | Control::DecisionAccepted { message_id, .. } => Some(message_id.to_string()),
             Control::StopAccepted { message_id, .. }
             | Control::ThreadSwitched { message_id, .. }
             | Control::ThreadRenamed { message_id, .. }

@@ -59,6 +59,7 @@ impl Store {
             | StoreCommand::CreateThread { idempotency, .. }
             | StoreCommand::RenameThread { idempotency, .. }
             | StoreCommand::DeleteThread { idempotency, .. }
+            | StoreCommand::Take { idempotency, .. }
             | StoreCommand::Repeat(idempotency) => Some(*idempotency),
             StoreCommand::Promote { .. } | StoreCommand::SwitchThread { .. } => None,
         };
@@ -91,6 +92,7 @@ impl Store {
                 self.runs.insert(run_id, (thread_id, true));
                 (thread_id, None)
             }
+            StoreCommand::Take { run_id, thread_id, .. } => (thread_id, Some(run_id)),
             StoreCommand::CreateThread { thread_id, .. } => {
                 self.threads.insert(thread_id);
                 (thread_id, None)
