@@ -45,7 +45,6 @@ pub struct Sessile;
 impl Sessile {
     /// Starts describing a server. As it stands it is the one that `sessile` starts without any argument: the defaults and
     /// the environment are its configuration.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder {
             settings: Settings::From(Sources::environment()),
