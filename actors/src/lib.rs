@@ -93,6 +93,7 @@
 //! | sink | its session | [`FrameArrived`](session::actor::FrameArrived), [`SinkReady`](session::actor::SinkReady), [`SignOfLife`](session::actor::SignOfLife), [`SinkClosed`](session::actor::SinkClosed) |
 //! | run | its session | `Emit`, `NeedDispatcher`, `RunFinished` |
 //! | run | its dispatcher | `ExecuteTool` |
+//! | session | its dispatcher | `CallDecided`: what a person said of a call that waits for approval |
 //! | session, run | the ports | [`Journal`](infra::journal::Journal), [`ThreadStore`](infra::journal::ThreadStore), [`Model`](infra::Model), [`Credentials`](infra::credentials::Credentials) |
 //! | ticker | the sessions of its shard | [`Tick`](shard::Tick) |
 //!

@@ -83,6 +83,7 @@ pub fn world() -> WorldBuilder {
         models: Vec::new(),
         limits: Limits::default(),
         stores: None,
+        credentials: Arc::new(NoCredentials),
     }
 }
 
@@ -94,6 +95,7 @@ pub struct WorldBuilder {
     models: Vec<Arc<dyn Model>>,
     limits: Limits,
     stores: Option<(Arc<dyn Journal>, Arc<dyn ThreadStore>)>,
+    credentials: Arc<dyn Credentials>,
 }
 
 impl WorldBuilder {
@@ -133,6 +135,13 @@ impl WorldBuilder {
         self
     }
 
+    /// Takes the credentials that these take on a live socket. Without, none is taken.
+    #[must_use]
+    pub fn credentials(mut self, credentials: impl Credentials + 'static) -> Self {
+        self.credentials = Arc::new(credentials);
+        self
+    }
+
     /// Starts the world on the current thread, which must have an actix `System` (`#[actix::test]`).
     #[must_use]
     pub fn start(self) -> World {
@@ -159,7 +168,7 @@ impl WorldBuilder {
             models: ModelRegistry::freeze(self.models).expect("a test's models have names of their own"),
             journal,
             threads,
-            credentials: Arc::new(NoCredentials),
+            credentials: self.credentials,
             limits: self.limits,
             metrics: Metrics::default(),
             cpu: CpuPool::new(Handle::current(), 4),

@@ -2,18 +2,39 @@
 
 use sessile_actors::infra::{AgentClassRegistry, AgentRegistryBuilder};
 
+pub mod actions;
 pub mod assistant;
 mod conversation;
+pub mod data;
+pub mod data_helper;
+mod decide;
 pub mod echo;
+mod given;
+mod grounds;
 pub mod inline;
+mod markdown;
+pub mod optimization;
+pub mod reporting;
+mod shapes;
+mod source;
 mod steps;
+mod tool_reply;
+pub mod triage;
+mod usage;
+mod words;
 
-/// All agents, not yet frozen. `step_limit` bounds how often the assistant asks its model in one run.
+/// All agents, not yet frozen. `step_limit` bounds how often one asks its model for an answer.
 #[must_use]
 pub fn all(step_limit: u32) -> AgentRegistryBuilder {
     AgentClassRegistry::builder()
+        .agent(actions::class(step_limit))
         .agent(assistant::class(step_limit))
+        .agent(data::class(step_limit))
+        .agent(data_helper::class(step_limit))
         .agent(echo::class())
+        .agent(optimization::class(step_limit))
+        .agent(reporting::class(step_limit))
+        .agent(triage::class(step_limit))
 }
 
 #[cfg(test)]
@@ -24,6 +45,16 @@ mod tests {
     fn all_agents_freeze_with_the_assistant_as_the_default() {
         let agents = all(8).freeze(assistant::NAME).unwrap();
         let names: Vec<_> = agents.classes().map(|class| class.name.as_str()).collect();
-        assert_eq!(names, ["assistant", "echo"]);
+        let expected = [
+            "actions",
+            "assistant",
+            "data",
+            "data_helper",
+            "echo",
+            "optimization",
+            "reporting",
+            "triage",
+        ];
+        assert_eq!(names, expected);
     }
 }

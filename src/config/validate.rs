@@ -118,6 +118,18 @@ fn in_step(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
             "limits.outbox_bytes",
             limits.outbox_bytes,
         ),
+        (
+            "limits.document_bytes",
+            limits.document_bytes,
+            "limits.document_bytes_per_user",
+            usize::try_from(limits.document_bytes_per_user).unwrap_or(usize::MAX),
+        ),
+        (
+            "limits.document_transfers_per_user",
+            limits.document_transfers_per_user,
+            "limits.document_transfers",
+            limits.document_transfers,
+        ),
     ];
     for (key, inner, outer_key, outer) in pairs {
         if inner > outer {

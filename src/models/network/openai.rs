@@ -30,6 +30,9 @@ const BASE_URL: &str = "https://api.openai.com/v1";
 /// How long the usage may come after the answer where the stream is not ended. Beyond: the answer is whole without it.
 const TRAILER: Duration = Duration::from_secs(2);
 
+/// How long the stream may take to end after it has said so. Beyond: its connection is closed.
+const CLOSING: Duration = Duration::from_millis(100);
+
 /// One model of one server.
 pub(super) struct OpenAi {
     client: reqwest::Client,
@@ -92,7 +95,11 @@ impl OpenAi {
             };
             for data in told {
                 match Chunk::read(&data)? {
-                    Chunk::Done => return Ok(answer),
+                    Chunk::Done => {
+                        // Read to its end, the connection can serve the next request.
+                        let _ = timeout(CLOSING, bytes.next()).await;
+                        return Ok(answer);
+                    }
                     Chunk::Said(said) => has_finished |= said.tell(&mut answer, teller, patience).await?,
                 }
             }

@@ -53,6 +53,37 @@ async fn dropping_a_stream_before_anything_came_closes_its_connection_too() {
 }
 
 #[tokio::test]
+async fn a_connection_serves_one_request_after_the_other() {
+    let whole: String = answer(&["Hello"])
+        .iter()
+        .map(|event| format!("data: {event}\n\n"))
+        .collect();
+    let length = whole.len();
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n\
+         {length:x}\r\n{whole}\r\n"
+    );
+    // The end of the stream comes a moment after the event that says so.
+    let whole = [
+        Step::Write(chunked.into_bytes()),
+        Step::Pause(Duration::from_millis(1)),
+        Step::Write(b"0\r\n\r\n".to_vec()),
+    ];
+    let play = whole
+        .iter()
+        .cloned()
+        .chain([Step::NextRequest])
+        .chain(whole.clone())
+        .collect();
+    // Whoever came on another connection would find nothing to be played.
+    let server = Scripted::start([play]).await;
+    let model = openai(&server);
+    for _ in 0..2 {
+        assert_eq!(words(&said(&model).await), "Hello");
+    }
+}
+
+#[tokio::test]
 async fn a_request_beyond_the_configured_ones_waits_for_its_place() {
     let held = vec![
         head("text/event-stream"),

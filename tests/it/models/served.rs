@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::server::{Play, Scripted, Step, events, head, status, stream};
+use super::server::{Play, Scripted, Step, events, head, raw, status, stream};
 use super::{CLOSED_WITHIN, KEY, TRIES, answer, delta, finish};
 use crate::server::{Client, House, Server};
 
@@ -150,6 +150,29 @@ async fn the_configuration_shows_the_models_and_no_key() {
 }
 
 #[tokio::test]
+async fn no_words_of_a_provider_reach_the_log_whatever_the_filter() {
+    let echo = format!("geheimwort {KEY}");
+    let events = format!(
+        "event: unknown\ndata: {{\"x\": \"{echo}\"}}\n\nevent: error\ndata: {{\"error\": {{\"type\": \"{echo}\"}}}}\n\n"
+    );
+    let plays = [raw("text/event-stream", &events), status(401, &[], &echo)];
+    let provider = Scripted::start(plays).await;
+    let settings = settings(&provider).replace("\"openai\"", "\"anthropic\"");
+    let house = House::new().env("A_KEY", KEY).config(&settings);
+    let server = house.set("log.filter=debug,genai=trace,h2=trace").start().await;
+    let mut ada = guest_at(&server).await;
+    for _ in 0..2 {
+        let end = end_of(&mut ada, "geheimwort").await;
+        assert_eq!(end["payload"]["code"], "model_failed", "{end}");
+    }
+    server.logged("it does not accept the key").await;
+    let log = server.log();
+    for secret in ["canary", "geheimwort"] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
+
+#[tokio::test]
 async fn stopping_a_run_closes_its_providers_connection() {
     let half = vec![
         head("text/event-stream"),
@@ -177,7 +200,7 @@ async fn stopping_a_run_closes_its_providers_connection() {
 
 #[tokio::test]
 async fn where_a_model_is_unavailable_the_next_one_answers_and_where_it_refuses_nobody() {
-    let mut provider = Scripted::start([status(503, &[], ""), status(400, &[], "")]).await;
+    let mut provider = Scripted::start([status(503, &[], ""), status(503, &[], ""), status(400, &[], "")]).await;
     let chain = "[agents.models]\nassistant = [\"fast\", \"offline\"]\n";
     let house = House::new().env("A_KEY", KEY).config(&(settings(&provider) + chain));
     let server = house.start().await;

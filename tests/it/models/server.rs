@@ -24,6 +24,8 @@ pub enum Step {
     Wait,
     /// Nothing, until the test says so.
     WaitForTest,
+    /// Nothing, until another request comes on the same connection.
+    NextRequest,
 }
 
 /// What is done for one request.
@@ -67,10 +69,10 @@ impl Scripted {
                 ask.send(request).await.unwrap();
                 let play = plays.pop().unwrap_or_else(|| status(418, &[], ""));
                 if play.iter().any(|step| matches!(step, Step::WaitForTest)) {
-                    perform(stream, play, &close, Some(&mut gone_on)).await;
+                    perform(stream, play, &ask, &close, Some(&mut gone_on)).await;
                 } else {
-                    let close = close.clone();
-                    playing.spawn(async move { perform(stream, play, &close, None).await });
+                    let (ask, close) = (ask.clone(), close.clone());
+                    playing.spawn(async move { perform(stream, play, &ask, &close, None).await });
                 }
             }
         });
@@ -133,6 +135,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<Asked> {
 async fn perform(
     mut stream: TcpStream,
     play: Play,
+    ask: &mpsc::Sender<Asked>,
     close: &mpsc::Sender<Instant>,
     mut gone_on: Option<&mut mpsc::Receiver<()>>,
 ) {
@@ -148,6 +151,10 @@ async fn perform(
                 while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
                 close.send(Instant::now()).await.unwrap();
             }
+            Step::NextRequest => match read_request(&mut stream).await {
+                Some(request) => ask.send(request).await.unwrap(),
+                None => return,
+            },
             Step::WaitForTest => {
                 if let Some(gone_on) = gone_on.as_mut() {
                     gone_on.recv().await;

@@ -20,6 +20,7 @@ mod idempotency;
 mod identity;
 mod limits;
 mod logs;
+mod people;
 mod resume;
 mod start;
 mod threads;

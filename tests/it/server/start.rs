@@ -24,6 +24,11 @@ fn a_value_that_makes_no_sense_is_refused_with_its_key() {
         ("limits.frame_bytes=0", "limits.frame_bytes"),
         ("agents.default=nobody", "agents.default"),
         ("models.scripted_file=/nowhere/script.toml", "/nowhere/script.toml"),
+        ("supply.file=/nowhere/supply.toml", "/nowhere/supply.toml"),
+        (
+            concat!("supply.file=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+            "line 1: unknown field",
+        ),
     ] {
         let said = House::new().set(setting).refusal();
         assert!(said.contains(key), "{setting}: {said}");
@@ -49,4 +54,17 @@ async fn an_address_that_is_taken_is_refused_with_what_to_do() {
     let address = server.address.to_string();
     let said = House::new().listen(&address).refusal();
     assert!(said.contains(&address) && said.contains("--listen"), "{said}");
+}
+
+#[cfg(not(feature = "llm"))]
+#[tokio::test]
+async fn a_build_without_models_over_the_network_says_so_where_one_is_named() {
+    let house = House::new()
+        .env("SESSILE__MODELS__NAMED__FAST__PROVIDER", "openai")
+        .env("SESSILE__MODELS__NAMED__FAST__MODEL", "m-1");
+    let refused = house.refusal();
+    assert!(
+        refused.contains("`fast`") && refused.contains("the feature `llm`"),
+        "{refused}"
+    );
 }

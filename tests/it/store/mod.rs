@@ -4,9 +4,11 @@ mod documents;
 mod kit;
 mod log;
 mod notes;
+mod people;
 mod reading;
 mod runs;
 mod sqlite;
+mod supply;
 mod threads;
 
 /// Runs each promise over the journal in memory (in paused time) and over the one on disk.

@@ -32,6 +32,11 @@ impl Model for Fallback {
         &self.name
     }
 
+    /// One that can decide is enough.
+    fn follows_rules(&self) -> bool {
+        self.models.iter().all(|model| model.follows_rules())
+    }
+
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let mut last = ModelError::Unavailable("no model is named".to_owned());
         for model in &self.models {
