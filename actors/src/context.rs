@@ -162,7 +162,36 @@ impl UserExecutionContext {
         })))
     }
 
-    /// How this context came about, from itself up to its run: for audit records and logs. Holds ids and operation names only.
+    /// Makes the context of a child run: same user, session and thread, a run and a request of its own. `agent` is the
+    /// child's.
+    ///
+    /// # Errors
+    /// [`TooDeep`] at a depth of more than [`MAX_DEPTH`].
+    pub(crate) fn child_run(
+        &self,
+        agent: &str,
+        run: RunId,
+        request: RequestId,
+        at: SystemTime,
+    ) -> Result<Self, TooDeep> {
+        if self.0.depth >= MAX_DEPTH {
+            return Err(TooDeep);
+        }
+        Ok(Self(Arc::new(Inner {
+            user: self.0.user.clone(),
+            session: self.0.session,
+            thread: self.0.thread,
+            run,
+            request,
+            roles: self.0.roles.clone(),
+            parent: Some(self.clone()),
+            operation: Some(agent.into()),
+            depth: self.0.depth + 1,
+            created_at: at,
+        })))
+    }
+
+    /// How this context came about, from itself up to the run that answers the user: for audit records and logs. Holds ids and operation names only.
     #[must_use]
     pub fn audit_trail(&self) -> Vec<AuditEntry<'_>> {
         std::iter::successors(Some(self), |context| context.0.parent.as_ref())
@@ -227,6 +256,22 @@ mod tests {
         assert!(child.roles().has("buyer"));
         assert_ne!(child.request(), parent.request());
         assert_eq!(child.depth(), 1);
+    }
+
+    #[test]
+    fn a_child_run_speaks_for_the_same_user_in_the_same_thread_and_its_trail_leads_to_its_parent() {
+        let parent = run_context();
+        let (run, request) = (RunId::mint(), RequestId::mint());
+        let child = parent
+            .child_run("poet", run, request, SystemTime::UNIX_EPOCH)
+            .expect("depth 1 is allowed");
+        assert_eq!(
+            (child.user(), child.thread(), child.session(), child.run(), child.request()),
+            (parent.user(), parent.thread(), parent.session(), run, request)
+        );
+        let call = child.child("search").expect("depth 2 is allowed");
+        let trail: Vec<_> = call.audit_trail().iter().map(|entry| (entry.run_id, entry.operation)).collect();
+        assert_eq!(trail, [(run, Some("search")), (run, Some("poet")), (parent.run(), None)]);
     }
 
     #[test]

@@ -68,9 +68,13 @@ pub struct Limits {
     /// How long an idle session without a socket stays in memory. Beyond: it leaves, and is revived when needed.
     #[serde(with = "humantime_serde")]
     pub detached_idle: Duration,
-    /// How long a run may take. Beyond: `agent_death{timeout}`.
+    /// How long a run may work; its clock stands still while it waits for a person. Beyond: `agent_death{timeout}`.
     #[serde(with = "humantime_serde")]
     pub run_time: Duration,
+    /// Child runs of one run at once. Beyond: they wait.
+    pub children_at_once: usize,
+    /// Child runs that one run begins in all, those of its children included. Beyond: `too_many_children`.
+    pub children_per_run: usize,
     /// How long a tool call may take where the tool names nothing shorter. Beyond: `timeout`.
     #[serde(with = "humantime_serde")]
     pub tool_time: Duration,
@@ -158,6 +162,8 @@ impl Default for Limits {
             grace: Duration::from_secs(600),
             detached_idle: Duration::from_secs(60),
             run_time: Duration::from_secs(600),
+            children_at_once: 4,
+            children_per_run: 32,
             tool_time: Duration::from_secs(30),
             approval_time: Duration::from_secs(3600),
             tool_calls_at_once: 8,

@@ -172,7 +172,7 @@ impl SupplyCatalog {
             own.set(*field, value).map_err(ToolError::BadArguments)?;
         }
         own.check().map_err(ToolError::BadArguments)?;
-        let fields = changes.into_iter().map(|(field, _)| FieldChange {
+        let fields = changes.into_keys().map(|field| FieldChange {
             field: field.as_str().to_owned(),
             shipped: shipped.value(field),
             // As the entry shows it now: "1" and "1.00" are no change.

@@ -3,10 +3,13 @@
 //! A row saves the difference between its list price before and after, and never more than it cost. Rows of models without a
 //! price in the catalogue save nothing.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use self::measures::Measure;
+use self::measures::{Measure, Touched};
 use super::catalogue::{Catalogue, Model};
 use super::money::{exact, percent, rounded};
 use super::pricing::{Costs, Tokens};
@@ -17,9 +20,12 @@ mod measures;
 /// Measures that are told at most: those that save most.
 const TOLD: usize = 20;
 
+/// The risk of a measure that does not count among all together: a model of a lower tier, or batches of what somebody may wait for.
+const HIGH: &str = "high";
+
 const NOTE: &str = "Together the measures save less than the sum of their figures: each is reckoned on what those before it \
-    leave, the largest first, and of two that move the same requests to other models only the first counts. All of it holds only \
-    where every assumption does.";
+    leave, the largest first, of two that move the same requests to other models only the first counts, and those of high risk \
+    are left out. All of it holds only where every assumption does.";
 
 /// What could be saved.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +34,7 @@ pub struct Savings {
     pub baseline: Decimal,
     /// Those that save something, the largest first.
     pub measures: Vec<Saving>,
-    /// What all of them save together.
+    /// What those save together whose risk is not high.
     pub combined: Decimal,
 }
 
@@ -45,10 +51,16 @@ pub struct Saving {
     assumption: String,
 }
 
+/// The rows whose cost is known.
+struct Bill<'a> {
+    lines: Vec<Line<'a>>,
+    /// Where the rows of each feature stand.
+    of_feature: Vec<Vec<usize>>,
+}
+
 /// A row, as it is paid for while measures are tried.
 #[derive(Clone, Copy)]
 struct Line<'a> {
-    feature: usize,
     /// Whether the same prompt went to the same model for the same feature on the same day before.
     repeats: bool,
     /// What it really cost.
@@ -84,56 +96,64 @@ impl Line<'_> {
 #[must_use]
 pub fn savings(usage: &Usage, catalogue: &Catalogue) -> Savings {
     let costs = Costs::of(usage, catalogue);
-    let mut lines = lines(usage, &costs);
-    let baseline = lines.iter().map(|line| line.cost).sum();
-    let mut found: Vec<(Saving, Measure<'_>)> = measures::all(usage, catalogue, &costs)
+    let mut bill = Bill::of(usage, &costs);
+    let baseline = bill.lines.iter().map(|line| line.cost).sum();
+    let mut found: Vec<(Decimal, Touched, Measure<'_>)> = measures::all(usage, catalogue, &costs, &bill)
         .into_iter()
-        .filter_map(|measure| {
-            let (saves, lines) = measure.alone(&lines);
-            (saves > Decimal::ZERO).then(|| (measure.told(usage, saves, &lines), measure))
+        .map(|measure| {
+            let (saves, touched) = measure.alone(&bill);
+            (saves, touched, measure)
         })
+        .filter(|(saves, ..)| *saves > Decimal::ZERO)
         .collect();
     // A stable sort: what saves the same stays in the order of the measures.
-    found.sort_by(|(one, _), (other, _)| other.saves.cmp(&one.saves));
+    found.sort_by_key(|(saves, ..)| Reverse(*saves));
     found.truncate(TOLD);
+    let told = |(saves, touched, measure): &(Decimal, Touched, Measure<'_>)| measure.told(usage, *saves, touched);
+    let measures: Vec<Saving> = found.iter().map(told).collect();
     let mut combined = Decimal::ZERO;
-    for (saving, measure) in &found {
-        let (saves, _) = measure.alone(&lines);
+    for (saving, (.., measure)) in measures.iter().zip(&found).filter(|(saving, _)| saving.risk != HIGH) {
+        let (saves, _) = measure.alone(&bill);
         // After a measure before it another may even cost more; then it isn't taken.
         if saves > Decimal::ZERO {
-            measure.take(&mut lines);
+            measure.take(&mut bill);
             combined += saves.min(saving.saves);
         }
     }
     Savings {
         baseline,
-        measures: found.into_iter().map(|(saving, _)| saving).collect(),
+        measures,
         combined,
     }
 }
 
-/// The rows whose cost is known.
-fn lines<'a>(usage: &Usage, costs: &Costs<'a>) -> Vec<Line<'a>> {
-    let mut seen = std::collections::HashSet::new();
-    let rows = usage.rows.iter().zip(&costs.rows);
-    rows.filter_map(|(row, cost)| {
-        let repeats = match row.prompt {
-            Some(prompt) => !seen.insert((row.model, row.feature, row.day, prompt)),
-            None => false,
+impl<'a> Bill<'a> {
+    fn of(usage: &Usage, costs: &Costs<'a>) -> Self {
+        let mut bill = Self {
+            lines: Vec::with_capacity(usage.rows.len()),
+            of_feature: vec![Vec::new(); usage.features.len()],
         };
-        let mut line = Line {
-            feature: row.feature,
-            repeats,
-            cost: (*cost)?,
-            listed: Decimal::ZERO,
-            model: costs.models[row.model],
-            tokens: Tokens::of(row),
-            batched: false,
-        };
-        line.listed = line.list();
-        Some(line)
-    })
-    .collect()
+        let mut seen = HashSet::new();
+        for (row, cost) in usage.rows.iter().zip(&costs.rows) {
+            let repeats = match row.prompt {
+                Some(prompt) => !seen.insert((row.model, row.feature, row.day, prompt)),
+                None => false,
+            };
+            let Some(cost) = *cost else { continue };
+            let mut line = Line {
+                repeats,
+                cost,
+                listed: Decimal::ZERO,
+                model: costs.models[row.model],
+                tokens: Tokens::of(row),
+                batched: false,
+            };
+            line.listed = line.list();
+            bill.of_feature[row.feature].push(bill.lines.len());
+            bill.lines.push(line);
+        }
+        bill
+    }
 }
 
 impl Savings {
@@ -167,6 +187,7 @@ impl Saving {
             "saves_percent": percent(self.saves, baseline),
             "effort": self.effort,
             "risk": self.risk,
+            "in_combined": self.risk != HIGH,
             "assumption": self.assumption,
         })
     }

@@ -14,6 +14,7 @@ mod crash;
 mod custom;
 mod echo;
 mod examples;
+mod figures;
 mod interleavings;
 mod isolation;
 mod lifecycle;

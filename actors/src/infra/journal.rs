@@ -143,6 +143,19 @@ pub struct StoredRun {
     pub open_calls: Vec<OpenCall>,
     /// What had been said, with the message that it is part of.
     pub said: Option<(MessageId, String)>,
+    /// Its child runs that had begun and not ended, in the order in which they began.
+    pub children: Vec<StoredChild>,
+}
+
+/// A child run that had not ended, as its events tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredChild {
+    /// The child.
+    pub run_id: RunId,
+    /// Its agent.
+    pub agent: String,
+    /// Calls that began and did not end.
+    pub open_calls: Vec<OpenCall>,
 }
 
 /// What a session commits at once.
@@ -190,6 +203,8 @@ pub struct RunEnd {
     pub message: Option<Said>,
     /// Whether the thread forgets the run: its message and its answer (`rollback`).
     pub forget: bool,
+    /// Whether it is a child run's: that has no row, and nobody but its parent and its client is told.
+    pub child: bool,
 }
 
 /// What a run said.
@@ -381,7 +396,7 @@ pub struct EventPage {
 pub struct StoredEvent {
     /// Its number.
     pub seq: Seq,
-    /// Whether it ends its run.
+    /// Whether it ends a run that answers a user's message. A child run's end is none.
     pub terminal: bool,
     /// The frame, as it was sent.
     pub body: Bytes,

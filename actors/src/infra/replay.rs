@@ -1,4 +1,5 @@
-//! Reads off a run's events where it stands: which calls are open, which of them wait for a person, what has been said. Pure; both journals use it.
+//! Reads off events where a run stands: which calls are open, which of them wait for a person, what has been said, which
+//! children are at work. Pure; both journals use it.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ids::{CallId, MessageId, RunId};
-use crate::protocol::server::{OpenCall, PendingApproval, RunState};
+use crate::infra::journal::StoredChild;
+use crate::protocol::server::{OpenCall, PendingApproval, RunState, is_terminal_kind};
 
 /// Where a run stands, built from its events in order.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub struct Replay {
 #[derive(Deserialize)]
 struct Frame {
     run_id: Option<RunId>,
+    #[serde(default)]
+    agent_name: String,
     payload: Payload,
 }
 
@@ -36,6 +40,7 @@ struct Payload {
     message_ref: Option<MessageId>,
     offset: Option<u64>,
     content: Option<String>,
+    parent_run_id: Option<RunId>,
 }
 
 impl Replay {
@@ -67,7 +72,7 @@ impl Replay {
         if !Self::concerns(kind) {
             return;
         }
-        let Ok(Frame { run_id, payload }) = serde_json::from_slice(body) else {
+        let Ok(Frame { run_id, payload, .. }) = serde_json::from_slice(body) else {
             return;
         };
         match (kind, payload) {
@@ -155,6 +160,70 @@ impl Replay {
     }
 }
 
+/// The children of a run, and theirs, built from the events of its session after the run's own first.
+#[derive(Debug)]
+pub struct Family {
+    parent: RunId,
+    /// In the order in which they began: a run stands before what it began.
+    children: Vec<(RunId, String, Replay)>,
+}
+
+impl Family {
+    /// The family of `parent`, of which nothing is known yet.
+    #[must_use]
+    pub fn of(parent: RunId) -> Self {
+        Self {
+            parent,
+            children: Vec::new(),
+        }
+    }
+
+    /// Whether events of this `type` say anything about which children are at work.
+    #[must_use]
+    pub fn concerns(kind: &str) -> bool {
+        matches!(kind, "agent_started" | "tool_executing" | "tool_completed") || is_terminal_kind(kind)
+    }
+
+    /// Takes the session's next event, of whichever run.
+    pub fn take(&mut self, run: RunId, kind: &str, body: &[u8]) {
+        if kind == "agent_started" {
+            return self.begun(run, body);
+        }
+        let Some(at) = self.children.iter().position(|(id, ..)| *id == run) else {
+            return;
+        };
+        if is_terminal_kind(kind) {
+            self.children.remove(at);
+        } else if matches!(kind, "tool_executing" | "tool_completed") {
+            self.children[at].2.take(kind, body);
+        }
+    }
+
+    fn begun(&mut self, run: RunId, body: &[u8]) {
+        let Ok(Frame {
+            agent_name, payload, ..
+        }) = serde_json::from_slice(body) else {
+            return;
+        };
+        // A child ends after its own children, so its parent is still known here.
+        let is_ours = |parent| parent == self.parent || self.children.iter().any(|(id, ..)| *id == parent);
+        if payload.parent_run_id.is_some_and(is_ours) {
+            self.children.push((run, agent_name, Replay::default()));
+        }
+    }
+
+    /// The children that have not ended, in the order in which they began.
+    #[must_use]
+    pub fn finish(self) -> Vec<StoredChild> {
+        let stored = |(run_id, agent, replay): (RunId, String, Replay)| StoredChild {
+            run_id,
+            agent,
+            open_calls: replay.finish().0,
+        };
+        self.children.into_iter().map(stored).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,5 +287,31 @@ mod tests {
         replay.take("partial_result", br#"{"payload":{"erased":true}}"#);
         replay.take("tool_executing", b"no json");
         assert_eq!(replay.finish(), (Vec::new(), None));
+    }
+
+    fn begins(family: &mut Family, child: RunId, parent: RunId) {
+        let body = json!({"agent_name": "echo", "payload": {"parent_run_id": parent}});
+        family.take(child, "agent_started", body.to_string().as_bytes());
+    }
+
+    #[test]
+    fn a_family_is_what_began_under_the_run_and_has_not_ended() {
+        let [root, child, grandchild, other, stranger] = std::array::from_fn(|_| RunId::mint());
+        let call = CallId::mint();
+        let mut family = Family::of(root);
+        begins(&mut family, child, root);
+        begins(&mut family, other, root);
+        begins(&mut family, grandchild, child);
+        begins(&mut family, stranger, RunId::mint());
+        let body = json!({"payload": {"call_id": call, "tool_name": "search"}}).to_string();
+        family.take(grandchild, "tool_executing", body.as_bytes());
+        family.take(stranger, "tool_executing", body.as_bytes());
+        family.take(other, "agent_completed", b"{}");
+        let left: Vec<(RunId, usize)> = family
+            .finish()
+            .into_iter()
+            .map(|child| (child.run_id, child.open_calls.len()))
+            .collect();
+        assert_eq!(left, [(child, 0), (grandchild, 1)]);
     }
 }

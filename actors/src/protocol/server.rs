@@ -10,7 +10,10 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use control::{AcceptStatus, Control, ErrorCode, ErrorFrame};
-pub use event::{ApprovalDecision, DeathCause, ErrorContext, Event, StoppedBy, ToolStatus, Usage, is_terminal_kind};
+pub use event::{
+    ApprovalDecision, DeathCause, ErrorContext, Event, StepStatus, StoppedBy, ToolStatus, Usage, WorkflowStatus,
+    is_terminal_kind,
+};
 pub use view::{ActiveRun, History, HistoryMessage, OpenCall, PendingApproval, QueuedMessage, RunState, ThreadSummary};
 
 use crate::ids::{RunId, Seq, SessionId, ThreadId};

@@ -22,7 +22,6 @@ use crate::infra::tools::{ToolContext, ToolError, ToolSpec};
 use crate::protocol::server::{Event, ToolStatus, rfc3339};
 use crate::session::approval;
 pub(crate) use crate::session::approval::Verdict;
-use crate::session::clock::RunClock;
 use crate::session::emitter::RunEmitter;
 use crate::session::run::{RunOver, ToolReply};
 
@@ -87,8 +86,6 @@ pub(crate) struct ExecuteTool {
     pub arguments: Value,
     /// Fires when the run is being stopped.
     pub cancelled: CancellationToken,
-    /// The run's time: it stands still while the call waits for a person.
-    pub clock: RunClock,
     /// The run's, so that the lines of its tools carry its ids.
     pub span: Span,
 }
@@ -217,7 +214,7 @@ impl Execution {
     /// Asks for a person's approval and waits for it, without a place and on nobody's time. Returns how the call ends,
     /// where it may not start.
     async fn ask(&mut self, spec: &ToolSpec, verdict: oneshot::Receiver<Verdict>) -> Result<Option<Ended>, RunOver> {
-        let (_still, since) = (self.call.clock.stand_still(), Instant::now());
+        let since = Instant::now();
         let call_id = self.call.call;
         self.call
             .emitter

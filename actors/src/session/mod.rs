@@ -2,10 +2,10 @@
 
 pub mod actor;
 mod approval;
-mod clock;
 pub mod dispatcher;
 pub mod emitter;
 pub mod engine;
+mod lifecycle;
 pub mod outbox;
 pub mod recovery;
 pub mod run;

@@ -37,6 +37,8 @@ pub struct EndedRun {
     pub thread: ThreadId,
     /// Its last state.
     pub state: RunState,
+    /// Whether it is a child run.
+    pub child: bool,
 }
 
 /// What to send next.
@@ -163,6 +165,7 @@ impl Outbox {
                     run: record.run_id,
                     thread: record.thread_id,
                     state: end.state,
+                    child: end.child,
                 });
             }
             if let Some(waiting) = receipt.durable {
@@ -171,7 +174,7 @@ impl Outbox {
             }
             self.keep(StoredEvent {
                 seq: record.seq,
-                terminal: record.end.is_some(),
+                terminal: record.end.is_some_and(|end| !end.child),
                 body: record.body,
             });
         }

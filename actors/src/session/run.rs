@@ -1,12 +1,19 @@
 //! One run at work: what its agent may touch, and the task that it is.
 
+mod child;
+mod workflow;
+
 use std::sync::Arc;
 
 use actix::Addr;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, warn};
+
+pub(crate) use child::Handed;
+pub use child::{ChildEnd, ChildError, ChildTask, HANDED_BYTES};
 
 use crate::context::UserExecutionContext;
 use crate::ids::{CallId, DocumentId, MessageId};
@@ -16,10 +23,10 @@ use crate::infra::model::{ChatMessage, Model, ModelUsage};
 use crate::infra::tools::ToolSpec;
 use crate::protocol::server::{Event, ToolStatus, Usage};
 use crate::session::actor::{NeedDispatcher, RunFinished, UserSessionActor};
-use crate::session::clock::RunClock;
 use crate::session::dispatcher::{AbortOnDrop, ExecuteTool};
 use crate::session::emitter::RunEmitter;
 use crate::session::engine::{Outcome, STEERING_WAITING, StartRun};
+use child::Output;
 
 /// How much of the conversation an agent gets, in messages. Older ones are left out.
 const HISTORY_MESSAGES: usize = 40;
@@ -54,11 +61,14 @@ pub struct RunContext {
     session: Addr<UserSessionActor>,
     emitter: RunEmitter,
     cancelled: CancellationToken,
-    clock: RunClock,
     steering: mpsc::Receiver<Steering>,
     start: StartRun,
+    handed: Handed,
+    /// Child runs at once; the rest wait.
+    child_places: Arc<Semaphore>,
     steps: u32,
     usage: Usage,
+    output: Output,
 }
 
 impl RunContext {
@@ -251,7 +261,6 @@ impl RunContext {
                 tool: name.to_owned(),
                 arguments,
                 cancelled: self.cancelled.clone(),
-                clock: self.clock.clone(),
                 span: Span::current(),
             })
             .await
@@ -355,8 +364,9 @@ impl RunTask {
         context: UserExecutionContext,
         infra: Arc<Infra>,
         session: Addr<UserSessionActor>,
+        handed: Handed,
     ) -> Self {
-        let (cancelled, clock) = (CancellationToken::new(), RunClock::start());
+        let cancelled = CancellationToken::new();
         let (steer, steering) = mpsc::channel(STEERING_WAITING);
         let span = tracing::info_span!(
             "run", session = %context.session(), thread = %context.thread(), run = %start.run,
@@ -364,31 +374,34 @@ impl RunTask {
         );
         let run = start.run;
         let emitter = RunEmitter::new(context.clone(), session.clone(), infra.limits.emit_credit);
+        let child_places = Arc::new(Semaphore::new(infra.limits.children_at_once.max(1)));
         let run_context = RunContext {
             context,
             infra,
             session: session.clone(),
             emitter,
             cancelled: cancelled.clone(),
-            clock,
             steering,
             start,
+            handed,
+            child_places,
             steps: 0,
             usage: Usage::default(),
+            output: Output::None,
         };
         let work = AbortOnDrop(actix_rt::spawn(work(run_context).instrument(span.clone())));
         let watch = async move {
-            let outcome = work.await.unwrap_or_else(|fault| {
+            let (outcome, output) = work.await.unwrap_or_else(|fault| {
                 if fault.is_panic() {
                     warn!("agent panicked");
-                    Outcome::Panicked
+                    (Outcome::Panicked, Value::Null)
                 } else {
-                    Outcome::Cancelled
+                    (Outcome::Cancelled, Value::Null)
                 }
             });
             debug!(outcome = outcome.name(), "run ended");
             // A closed mailbox means that the session ended, and its next incarnation tells this run's end.
-            let _ = session.send(RunFinished { run, outcome }).await;
+            let _ = session.send(RunFinished { run, outcome, output }).await;
         };
         Self {
             cancelled,
@@ -411,7 +424,24 @@ impl Drop for RunTask {
     }
 }
 
-async fn work(mut run: RunContext) -> Outcome {
+/// How the run went, and what it hands back to its parent.
+async fn work(mut run: RunContext) -> (Outcome, Value) {
+    let outcome = outcome(&mut run).await;
+    match (run.output, outcome) {
+        (Output::TooLarge, Outcome::Said { .. } | Outcome::Answered { .. }) => {
+            let outcome = Outcome::Failed {
+                code: "output_too_large".to_owned(),
+                message: format!("the agent handed back more than {HANDED_BYTES} bytes; ask for less at once"),
+                retryable: false,
+            };
+            (outcome, Value::Null)
+        }
+        (Output::Set(output), outcome) => (outcome, output),
+        (Output::None | Output::TooLarge, outcome) => (outcome, Value::Null),
+    }
+}
+
+async fn outcome(run: &mut RunContext) -> Outcome {
     let Some(class) = run.infra.agents.get(&run.start.agent).cloned() else {
         return Outcome::Failed {
             code: "no_such_agent".to_owned(),
@@ -420,13 +450,13 @@ async fn work(mut run: RunContext) -> Outcome {
         };
     };
     let cancelled = run.cancelled.clone();
-    let (clock, limit) = (run.clock.clone(), run.infra.limits.run_time);
+    let abandoned = run.handed.abandoned.clone();
     let mut agent = class.make(&run.context);
     let answer = tokio::select! {
         biased;
         () = cancelled.cancelled() => return Outcome::Cancelled,
-        answer = agent.run(&mut run) => answer,
-        () = clock.run_out(limit) => return Outcome::TimedOut,
+        () = abandoned.cancelled() => return Outcome::Abandoned,
+        answer = agent.run(run) => answer,
     };
     let usage = run.usage;
     match answer {
@@ -464,8 +494,8 @@ impl Outcome {
             Self::Said { .. } | Self::Answered { .. } => "answered",
             Self::Failed { .. } => "failed",
             Self::Panicked => "panicked",
-            Self::TimedOut => "timed out",
             Self::Cancelled => "cancelled",
+            Self::Abandoned => "abandoned",
         }
     }
 }

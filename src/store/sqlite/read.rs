@@ -26,7 +26,8 @@ const QUEUED_SESSIONS: i64 = 10_000;
 
 const SESSION: &str = "SELECT thread_id, last_seq, floor_seq FROM session WHERE id = ? AND user_id = ?";
 
-const EVENTS: &str = "SELECT seq, kind, body FROM event \
+/// A child run has no row.
+const EVENTS: &str = "SELECT seq, kind, body, EXISTS (SELECT 1 FROM run WHERE run.id = event.run_id) AS has_row FROM event \
     WHERE session_id = (SELECT id FROM session WHERE id = ? AND user_id = ?) AND seq > ? ORDER BY seq LIMIT ?";
 
 const THREADS: &str = "SELECT id, name, created, updated, touched FROM thread \
@@ -86,7 +87,7 @@ pub(super) async fn events(
         }
         events.push(StoredEvent {
             seq: rows::seq(&row, "seq")?,
-            terminal: is_terminal_kind(row.try_get("kind")?),
+            terminal: is_terminal_kind(row.try_get("kind")?) && row.try_get("has_row")?,
             body: body.into(),
         });
     }

@@ -2,14 +2,15 @@
 
 use std::time::SystemTime;
 
+use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{Epoch, Fence, RunId, Seq, SessionId, ThreadId, UserId};
-use sessile_actors::infra::journal::{Opened, Revived, StoredRun};
-use sessile_actors::infra::replay::Replay;
+use sessile_actors::infra::journal::{Opened, Revived, StoredChild, StoredRun};
+use sessile_actors::infra::replay::{Family, Replay};
 
 use super::rows;
 use super::writer::Work;
@@ -29,6 +30,12 @@ const RUN_EVENTS: &str = "SELECT kind, body FROM event \
     WHERE session_id = (SELECT id FROM session WHERE id = ? AND user_id = ?) AND seq > ? AND run_id = ? \
         AND kind IN ('tool_executing', 'tool_approval_requested', 'tool_approval_decided', 'tool_completed', 'partial_result') \
     ORDER BY seq";
+
+/// Child runs have no rows: what their events tell is all there is of them. They work in their parent's thread.
+const FAMILY_EVENTS: &str = "SELECT run_id, kind, body FROM event \
+    WHERE session_id = (SELECT id FROM session WHERE id = ? AND user_id = ?) AND seq > ? AND thread_id = ? AND run_id <> ? \
+        AND kind IN ('agent_started', 'tool_executing', 'tool_completed', \
+            'agent_completed', 'agent_error', 'agent_stopped', 'agent_death') ORDER BY seq";
 
 /// Writes the row of a new session.
 pub(super) struct OpenSession {
@@ -119,19 +126,51 @@ async fn stored_run(
     let references = documents.map(serde_json::from_str).transpose().map_err(rows::damaged)?;
     let first_seq = rows::seq(row, "first_seq")?;
     let (open_calls, said) = replay(db, session, run_id, first_seq).await?.finish();
+    let (thread_id, state) = (rows::id(row, "thread_id")?, rows::state(row, "state")?);
+    // What waits has begun nothing.
+    let children = if state.is_active() {
+        children(db, session, thread_id, run_id, first_seq).await?
+    } else {
+        Vec::new()
+    };
     Ok(StoredRun {
         run_id,
-        thread_id: rows::id(row, "thread_id")?,
+        thread_id,
         request_id: rows::id(row, "request_id")?,
         message_id: rows::id(row, "message_id")?,
         agent: row.try_get("agent")?,
         content: row.try_get("content")?,
         references: references.unwrap_or_default(),
         metadata,
-        state: rows::state(row, "state")?,
+        state,
         open_calls,
         said,
+        children,
     })
+}
+
+/// The run's children that have not ended, by the events of its session after `first_seq`.
+async fn children(
+    db: &mut SqliteConnection,
+    session: &SessionContext,
+    thread: ThreadId,
+    run: RunId,
+    first_seq: Seq,
+) -> Result<Vec<StoredChild>, sqlx::Error> {
+    let mut events = sqlx::query(FAMILY_EVENTS)
+        .bind(session.session().as_uuid())
+        .bind(session.user().as_str())
+        .bind(rows::integer(first_seq.0))
+        .bind(thread.as_uuid())
+        .bind(run.as_uuid())
+        .fetch(db);
+    let mut family = Family::of(run);
+    while let Some(event) = events.try_next().await? {
+        let body: &str = event.try_get("body")?;
+        family.take(rows::id(&event, "run_id")?, event.try_get("kind")?, body.as_bytes());
+    }
+    drop(events);
+    Ok(family.finish())
 }
 
 /// Where a run stands, by its events after `first_seq`.

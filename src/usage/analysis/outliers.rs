@@ -4,6 +4,8 @@
 //! than five median distances. Costs of single requests are spread much wider: there it is more than five times the median of
 //! its feature, and ten median distances. Too few of a kind say nothing.
 
+use std::cmp::Reverse;
+
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
@@ -66,16 +68,16 @@ pub(super) fn find(
     for (kind, groups) in [("day", days), ("feature", features), ("model", models)] {
         found.extend(of_groups(kind, groups));
     }
-    for (number, feature) in usage.features.iter().enumerate() {
-        let rows = usage
-            .rows
-            .iter()
-            .zip(&costs.rows)
-            .filter(|(row, _)| row.feature == number);
-        let known: Vec<(u64, Decimal)> = rows.filter_map(|(row, cost)| Some((row.line, (*cost)?))).collect();
-        if known.len() < ROWS {
-            continue;
-        }
+    let mut rows_of: Vec<Vec<(u64, Decimal)>> = vec![Vec::new(); usage.features.len()];
+    for (row, cost) in usage.rows.iter().zip(&costs.rows) {
+        rows_of[row.feature].extend(cost.map(|cost| (row.line, cost)));
+    }
+    for (feature, known) in usage
+        .features
+        .iter()
+        .zip(rows_of)
+        .filter(|(_, known)| known.len() >= ROWS)
+    {
         let Some((median, bound)) = bound(known.iter().map(|(_, cost)| *cost).collect(), &OF_ROWS) else {
             continue;
         };
@@ -88,7 +90,7 @@ pub(super) fn find(
         }));
     }
     // A stable sort: what costs the same stays in the order of its kind, then of its place.
-    found.sort_by(|one, other| other.cost.cmp(&one.cost));
+    found.sort_by_key(|outlier| Reverse(outlier.cost));
     found.truncate(TOLD);
     found
 }

@@ -160,6 +160,7 @@ fn config_check_reads_what_the_server_would_read_and_makes_nothing() {
         (key, "no.key"),
         ("agents.default=nobody", "agents.default"),
         ("models.scripted_file=no.toml", "no.toml"),
+        ("supply.file=no-supply.toml", "no-supply.toml"),
         ("server.web_dir=nowhere", "index.html"),
     ] {
         let (checked, out, said) = output(&mut sessile(&dir, &["config", "check", "--set", setting]));

@@ -24,6 +24,11 @@ fn a_value_that_makes_no_sense_is_refused_with_its_key() {
         ("limits.frame_bytes=0", "limits.frame_bytes"),
         ("agents.default=nobody", "agents.default"),
         ("models.scripted_file=/nowhere/script.toml", "/nowhere/script.toml"),
+        ("supply.file=/nowhere/supply.toml", "/nowhere/supply.toml"),
+        (
+            concat!("supply.file=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+            "line 1: unknown field",
+        ),
     ] {
         let said = House::new().set(setting).refusal();
         assert!(said.contains(key), "{setting}: {said}");

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use sessile::store::{DocumentLimits, DocumentStore, MemoryDocuments, MemoryNotes, NoteStore, SqliteStore};
+use sessile::store::{
+    DocumentLimits, DocumentStore, MemoryDocuments, MemoryNotes, MemorySupply, NoteStore, SqliteStore, SupplyStore,
+};
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{CallId, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
 use sessile_actors::infra::journal::{
@@ -29,6 +31,7 @@ pub struct World {
     pub threads: Arc<dyn ThreadStore>,
     pub notes: Arc<dyn NoteStore>,
     pub documents: Arc<dyn DocumentStore>,
+    pub supply: Arc<dyn SupplyStore>,
     _dir: Option<TempDir>,
 }
 
@@ -41,6 +44,7 @@ impl World {
             threads: journal,
             notes: Arc::new(MemoryNotes::start()),
             documents: Arc::new(MemoryDocuments::start_on(&Handle::current(), DOCUMENT_LIMITS, beside)),
+            supply: Arc::new(MemorySupply::start()),
             _dir: None,
         }
     }
@@ -60,7 +64,8 @@ impl World {
             journal: store.clone(),
             threads: store.clone(),
             notes: store.clone(),
-            documents: store,
+            documents: store.clone(),
+            supply: store,
             _dir: None,
         }
     }
@@ -257,6 +262,7 @@ pub fn ended(state: RunState, answer: &str) -> RunEnd {
             complete: state == RunState::Completed,
         }),
         forget: false,
+        child: false,
     }
 }
 

@@ -8,6 +8,7 @@ mod people;
 mod reading;
 mod runs;
 mod sqlite;
+mod supply;
 mod threads;
 
 /// Runs each promise over the journal in memory (in paused time) and over the one on disk.

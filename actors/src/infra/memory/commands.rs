@@ -318,6 +318,7 @@ impl RunRow {
             state: self.state,
             open_calls,
             said,
+            children: self.children(session),
         }
     }
 }

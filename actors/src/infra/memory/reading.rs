@@ -37,7 +37,8 @@ impl State {
             seq = seq.next();
             events.push(StoredEvent {
                 seq,
-                terminal: is_terminal_kind(event.kind),
+                // A child run has no row, neither now nor afterwards.
+                terminal: is_terminal_kind(event.kind) && self.ended.contains_key(&(session.user().clone(), event.run)),
                 body: event.body.clone(),
             });
         }

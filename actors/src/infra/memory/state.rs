@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::context::SessionContext;
 use crate::ids::{DocumentId, Epoch, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId, UserId};
 use crate::infra::journal::{
-    Batch, EventRecord, JournalError, Opened, ReviveError, Revived, RunEnd, StoreError, StoreReply,
+    Batch, EventRecord, JournalError, Opened, ReviveError, Revived, RunEnd, StoreError, StoreReply, StoredChild,
 };
-use crate::infra::replay::Replay;
+use crate::infra::replay::{Family, Replay};
 use crate::protocol::server::{RunState, ThreadSummary, rfc3339};
 
 /// All rows. What belongs to a user is found under the user's id only.
@@ -350,6 +350,17 @@ impl RunRow {
             }
         }
         replay
+    }
+
+    /// The run's children that have not ended. What waits has none.
+    pub(super) fn children(&self, session: &SessionRow) -> Vec<StoredChild> {
+        let mut family = Family::of(self.id);
+        if self.state.is_active() {
+            for event in session.after(self.first_seq) {
+                family.take(event.run, event.kind, &event.body);
+            }
+        }
+        family.finish()
     }
 }
 

@@ -154,15 +154,15 @@ pub enum Event {
         step: String,
         /// 1, 2, 3 ...
         step_number: u32,
-        /// How: completed, failed, skipped.
-        status: String,
+        /// How.
+        status: StepStatus,
     },
     /// A workflow ended.
     WorkflowCompleted {
         /// Its name.
         workflow: String,
-        /// How: completed, partial, failed.
-        status: String,
+        /// How.
+        status: WorkflowStatus,
     },
     /// The run's end: it has an answer.
     AgentCompleted {
@@ -247,6 +247,30 @@ pub enum ToolStatus {
     Unknown,
 }
 
+/// How a step of a workflow ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// It did what it is for.
+    Completed,
+    /// It failed.
+    Failed,
+    /// It was not needed, or what it needs is missing.
+    Skipped,
+}
+
+/// How a workflow ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkflowStatus {
+    /// Every step did.
+    Completed,
+    /// Some steps did.
+    Partial,
+    /// It has nothing to show.
+    Failed,
+}
+
 /// What a run used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Usage {
@@ -294,6 +318,8 @@ pub enum StoppedBy {
     Replaced,
     /// The user's right was revoked.
     Revoked,
+    /// The run that began it ended first, or no longer waits for it. For child runs.
+    Parent,
 }
 
 /// Why the runtime ended a run.
@@ -311,6 +337,17 @@ pub enum DeathCause {
 }
 
 impl DeathCause {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Timeout => "timeout",
+            Self::Budget => "budget",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// What people are told, and what they can do.
     #[must_use]
     pub const fn sentence(self) -> &'static str {

@@ -1,7 +1,9 @@
 //! Every event, as it is journalled and sent.
 
 use super::*;
-use crate::protocol::server::{ApprovalDecision, DeathCause, ErrorContext, StoppedBy, ToolStatus, Usage};
+use crate::protocol::server::{
+    ApprovalDecision, DeathCause, ErrorContext, StepStatus, StoppedBy, ToolStatus, Usage, WorkflowStatus,
+};
 
 fn sent(event: &Event) -> Value {
     let envelope = EventEnvelope {
@@ -18,7 +20,7 @@ fn sent(event: &Event) -> Value {
 
 /// Every event with its payload; where fields may be absent, once with them and once without.
 fn all() -> Vec<(&'static str, Event, Value)> {
-    [run_events(), tool_events(), workflow_events(), ends()].concat()
+    [run_events(), tool_events(), workflow_events(), steps_ended(), ends()].concat()
 }
 
 fn run_events() -> Vec<(&'static str, Event, Value)> {
@@ -227,24 +229,38 @@ fn workflow_events() -> Vec<(&'static str, Event, Value)> {
             },
             json!({"step": "a", "step_number": 1}),
         ),
-        (
-            "step_completed",
-            Event::StepCompleted {
-                step: "a".to_owned(),
-                step_number: 1,
-                status: "skipped".to_owned(),
-            },
-            json!({"step": "a", "step_number": 1, "status": "skipped"}),
-        ),
-        (
-            "workflow_completed",
-            Event::WorkflowCompleted {
-                workflow: "w".to_owned(),
-                status: "partial".to_owned(),
-            },
-            json!({"workflow": "w", "status": "partial"}),
-        ),
     ]
+}
+
+/// How steps and workflows end, in every word.
+fn steps_ended() -> Vec<(&'static str, Event, Value)> {
+    let steps = [
+        (StepStatus::Completed, "completed"),
+        (StepStatus::Failed, "failed"),
+        (StepStatus::Skipped, "skipped"),
+    ];
+    let workflows = [
+        (WorkflowStatus::Completed, "completed"),
+        (WorkflowStatus::Partial, "partial"),
+        (WorkflowStatus::Failed, "failed"),
+    ];
+    let step = |(status, word)| {
+        let event = Event::StepCompleted {
+            step: "a".to_owned(),
+            step_number: 1,
+            status,
+        };
+        let payload = json!({"step": "a", "step_number": 1, "status": word});
+        ("step_completed", event, payload)
+    };
+    let workflow = |(status, word)| {
+        let event = Event::WorkflowCompleted {
+            workflow: "w".to_owned(),
+            status,
+        };
+        ("workflow_completed", event, json!({"workflow": "w", "status": word}))
+    };
+    steps.into_iter().map(step).chain(workflows.into_iter().map(workflow)).collect()
 }
 
 fn ends() -> Vec<(&'static str, Event, Value)> {
@@ -305,6 +321,7 @@ fn ends() -> Vec<(&'static str, Event, Value)> {
         (StoppedBy::Abandoned, "abandoned"),
         (StoppedBy::ThreadDeleted, "thread_deleted"),
         (StoppedBy::Revoked, "revoked"),
+        (StoppedBy::Parent, "parent"),
     ] {
         let event = Event::AgentStopped {
             stopped_by: by,

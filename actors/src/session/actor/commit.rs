@@ -125,6 +125,9 @@ impl UserSessionActor {
             .add(open.outbox.committed_seq().0 - before.0);
         for end in ended {
             self.infra.metrics.runs_ended.increment();
+            if end.child {
+                continue;
+            }
             self.tell(
                 RunChanged {
                     session: self.context.session(),

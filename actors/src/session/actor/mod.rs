@@ -5,6 +5,7 @@
 //! The engine decides; `perform` carries out. Three flows meet here and nowhere else:
 //! client frames in (`socket`), events to the journal (`commit`), durable events out to the socket.
 
+mod children;
 mod commit;
 mod notices;
 mod perform;
@@ -15,14 +16,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
+use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{Span, error, info, warn};
 
+pub(crate) use children::BeginChild;
 pub use notices::StopRuns;
 pub(crate) use notices::{DrainSession, Evict, ForgetThread, ThreadChanged, YieldThread};
 pub use socket::{Attach, FrameArrived, Resume, SignOfLife, SinkClosed, SinkReady};
 
-use crate::context::{Roles, SessionContext};
+use crate::context::{Roles, SessionContext, UserExecutionContext};
 use crate::ids::{Epoch, Fence, RunId, Seq};
 use crate::infra::Infra;
 use crate::infra::journal::{JournalError, Opened, ReviveError, Revived};
@@ -31,11 +34,13 @@ use crate::protocol::server::DeathCause;
 use crate::session::dispatcher::ToolDispatcher;
 use crate::session::emitter::{Emit, Told};
 use crate::session::engine::{Engine, Input, Now, Outcome, Rules};
+use crate::session::lifecycle::Lifecycle;
 use crate::session::outbox::Outbox;
 use crate::session::recovery;
 use crate::session::run::{RunOver, RunTask};
 use crate::shard::{Ticker, Watch};
 use crate::supervisor::{HowEnded, RootSupervisor, SessionEnded};
+use children::Children;
 use commit::{Commits, RETRY_FIRST, RETRY_MOST};
 use socket::Socketry;
 
@@ -81,10 +86,15 @@ struct Open {
     engine: Engine,
     outbox: Outbox,
     runs: HashMap<RunId, RunTask>,
+    children: Children,
+    /// What each run may do next, by what it has told.
+    lifecycle: Lifecycle,
     dispatcher: Option<Addr<ToolDispatcher>>,
     commits: Commits,
     socketry: Socketry,
     flush_at: Option<Instant>,
+    /// When a run's time is over next.
+    clock_at: Option<Instant>,
     /// What is being read for the client. Each holds back the grant of its frame.
     reads: usize,
     standing: Standing,
@@ -195,10 +205,13 @@ impl UserSessionActor {
             engine: Engine::new(Arc::clone(&self.rules), at.thread, Self::now()),
             outbox: Outbox::after(at.last_seq, limits),
             runs: HashMap::new(),
+            children: Children::default(),
+            lifecycle: Lifecycle::default(),
             dispatcher: None,
             commits: Commits::default(),
             socketry: Socketry::new(limits),
             flush_at: None,
+            clock_at: None,
             reads: 0,
             standing: Standing::default(),
             drained: false,
@@ -324,14 +337,18 @@ pub(crate) struct RunFinished {
     pub run: RunId,
     /// How.
     pub outcome: Outcome,
+    /// What it hands back to its parent.
+    pub output: Value,
 }
 
 impl Handler<RunFinished> for UserSessionActor {
     type Result = ();
 
-    fn handle(&mut self, RunFinished { run, outcome }: RunFinished, ctx: &mut Context<Self>) {
+    fn handle(&mut self, finished: RunFinished, ctx: &mut Context<Self>) {
+        let RunFinished { run, outcome, output } = finished;
         if let Some(open) = &mut self.open {
             open.runs.remove(&run);
+            open.children.hand_back(run, output);
         }
         self.input(Input::Finished { run, outcome }, ctx);
     }
@@ -341,11 +358,7 @@ impl Handler<Emit> for UserSessionActor {
     type Result = Result<(), RunOver>;
 
     fn handle(&mut self, emit: Emit, ctx: &mut Context<Self>) -> Self::Result {
-        // The tag is compared where the data cross: an emitter of another session can't write here.
-        if emit.context.session() != self.context.session() || emit.context.user() != self.context.user() {
-            self.infra.metrics.isolation_violations.increment();
-            error!(parent: &self.span, foreign = %emit.context.session(), "an event of another session was refused");
-            self.end(HowEnded::Lost, ctx);
+        if self.is_foreign(&emit.context, ctx) {
             return Err(RunOver);
         }
         let run = emit.context.run();
@@ -362,14 +375,32 @@ impl Handler<Emit> for UserSessionActor {
         };
         let effects = open.engine.handle(input, Self::now());
         self.perform(effects, ctx);
+        // What a run may not tell ends it: then nothing of it waits for a commit.
+        let mut taken = Err(RunOver);
         if let Some(open) = &mut self.open
-            && open.outbox.next_seq() > before
+            && open.engine.listens_to(run)
         {
-            // Text that is still being gathered needs no credit: it is bounded by what is gathered.
-            open.outbox.entrust(emit.receipt);
+            taken = Ok(());
+            if open.outbox.next_seq() > before {
+                // Text that is still being gathered needs no credit: it is bounded by what is gathered.
+                open.outbox.entrust(emit.receipt);
+            }
         }
         self.pump(ctx);
-        Ok(())
+        taken
+    }
+}
+
+impl UserSessionActor {
+    /// The tag is compared where the data cross: a run of another session can't write here. Where it tries, this ends.
+    fn is_foreign(&mut self, context: &UserExecutionContext, ctx: &mut Context<Self>) -> bool {
+        let foreign = context.session() != self.context.session() || context.user() != self.context.user();
+        if foreign {
+            self.infra.metrics.isolation_violations.increment();
+            error!(parent: &self.span, foreign = %context.session(), "what a run of another session sent was refused");
+            self.end(HowEnded::Lost, ctx);
+        }
+        foreign
     }
 }
 

@@ -146,5 +146,7 @@ impl Handler<Tick> for UserSessionActor {
     fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
         self.check_socket(ctx);
         self.input(Input::Tick, ctx);
+        // A clock that stood still has gone on meanwhile.
+        self.watch_clock(ctx);
     }
 }

@@ -17,7 +17,8 @@ use crate::protocol::client::Page;
 use crate::protocol::server::{Control, ErrorCode, ErrorFrame, EventEnvelope, RunState, rfc3339};
 use crate::session::dispatcher::{CallDecided, Verdict};
 use crate::session::engine::{Effect, Emission, Input, StartRun};
-use crate::session::run::{RunTask, Steering};
+use crate::session::lifecycle;
+use crate::session::run::{Handed, RunTask, Steering};
 use crate::supervisor::{AskYield, Leave, Presence, Rate, RootSupervisor, RunChanged, ThreadGone};
 
 impl UserSessionActor {
@@ -47,7 +48,7 @@ impl UserSessionActor {
                 },
                 Asker::Promotion(run),
             ),
-            Effect::Emit(emission) => self.emit(*emission),
+            Effect::Emit(emission) => self.emit(*emission, ctx),
             Effect::Start(start) => self.start_run(*start, ctx),
             Effect::Cancel(run) => {
                 if let Some(task) = self.open.as_ref().and_then(|open| open.runs.get(&run)) {
@@ -60,9 +61,13 @@ impl UserSessionActor {
                 content,
             } => self.steer(run, Steering { message_id, content }),
             Effect::Decide { call, decision, note } => self.decide(call, Verdict { decision, note }, ctx),
+            Effect::ChildEnded(report) => {
+                if let Some(open) = &mut self.open {
+                    open.children.ended(*report);
+                }
+            }
             Effect::FlushAt(at) => self.flush_at(Instant::from_std(at), ctx),
             Effect::Began { thread, run } => {
-                self.infra.metrics.runs_started.increment();
                 let session = self.context.session();
                 let state = RunState::Running;
                 self.tell(
@@ -130,7 +135,10 @@ impl UserSessionActor {
     }
 
     /// Numbers an event and puts it on its way to the journal.
-    fn emit(&mut self, emission: Emission) {
+    fn emit(&mut self, emission: Emission, ctx: &mut Context<Self>) {
+        if !self.may_tell(&emission, ctx) {
+            return;
+        }
         if let Some(end) = &emission.end {
             let (run, thread, request) = (emission.run, emission.thread, emission.request);
             let state = end.state.as_str();
@@ -159,20 +167,54 @@ impl UserSessionActor {
         self.infra.metrics.events_emitted.increment();
     }
 
-    fn start_run(&mut self, start: StartRun, ctx: &mut Context<Self>) {
-        let now = SystemTime::now();
-        let roles = self
-            .open
-            .as_ref()
-            .map(|open| open.standing.roles(now))
-            .unwrap_or_default();
-        let context = self.context.run(start.thread, start.run, start.request, roles, now);
-        debug!(parent: &self.span, run = %start.run, thread = %start.thread, request = %start.request, agent = %start.agent, "run begins");
-        let run = start.run;
-        let task = RunTask::spawn(start, context, Arc::clone(&self.infra), ctx.address());
+    /// Whether a run's lifecycle allows this event. Where it does not, the event is not told and its run ends.
+    fn may_tell(&mut self, emission: &Emission, ctx: &mut Context<Self>) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        let lifecycle::Verdict { told, fault } = open.lifecycle.see(emission.run, &emission.event);
+        let Some(what) = fault else { return told };
+        let (run, kind) = (emission.run, emission.event.kind());
+        self.infra.metrics.lifecycle_violations.increment();
+        error!(parent: &self.span, %run, kind, what, "lifecycle violation");
         if let Some(open) = &mut self.open {
-            open.runs.insert(run, task);
+            let effects = open.engine.handle(Input::Violated { run }, Self::now());
+            self.perform(effects, ctx);
         }
+        told
+    }
+
+    fn start_run(&mut self, start: StartRun, ctx: &mut Context<Self>) {
+        debug!(parent: &self.span, run = %start.run, thread = %start.thread, request = %start.request, agent = %start.agent, "run begins");
+        let Some(open) = &mut self.open else { return };
+        let run = start.run;
+        let (context, handed) = open.children.take(run).unwrap_or_else(|| {
+            let now = SystemTime::now();
+            let roles = open.standing.roles(now);
+            let context = self.context.run(start.thread, run, start.request, roles, now);
+            (context, Handed::default())
+        });
+        self.infra.metrics.runs_started.increment();
+        let task = RunTask::spawn(start, context, Arc::clone(&self.infra), ctx.address(), handed);
+        open.runs.insert(run, task);
+        self.watch_clock(ctx);
+    }
+
+    /// Looks at the run clock again when the next run's time is over. One timer at a time.
+    pub(super) fn watch_clock(&mut self, ctx: &mut Context<Self>) {
+        let Some(open) = &mut self.open else { return };
+        let Some(at) = open.engine.clock_runs_out_at().map(Instant::from_std) else {
+            return;
+        };
+        if open.clock_at.is_some_and(|earlier| earlier <= at) {
+            return;
+        }
+        open.clock_at = Some(at);
+        ctx.run_later(at.saturating_duration_since(Instant::now()), move |act, ctx| {
+            if let Some(open) = &mut act.open {
+                open.clock_at.take_if(|next| *next == at);
+            }
+            act.input(Input::ClockDue, ctx);
+            act.watch_clock(ctx);
+        });
     }
 
     fn steer(&mut self, run: RunId, steering: Steering) {

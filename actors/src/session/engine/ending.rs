@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::child::ChildReport;
 use super::lane::Blocked;
 use super::run::Run;
 use super::{Effect, Emission, Engine, Now, RunInput, RunPhase, RunStep, step};
@@ -35,10 +36,10 @@ pub enum Outcome {
     },
     /// Its code panicked.
     Panicked,
-    /// It took longer than it may.
-    TimedOut,
     /// It ended because it was asked to.
     Cancelled,
+    /// It ended because the run that began it no longer waits for it.
+    Abandoned,
 }
 
 /// Who stops a run, and why.
@@ -88,13 +89,21 @@ impl Ending {
                 retryable: *retryable,
             },
             Outcome::Panicked => Self::Died(DeathCause::Panic),
-            Outcome::TimedOut => Self::Died(DeathCause::Timeout),
+            Outcome::Abandoned => Self::Stopped(Stop::by_parent()),
             // Nobody asked it to end, so its agent took itself for cancelled.
             Outcome::Cancelled => Self::Failed {
                 code: "agent_gave_up".to_owned(),
                 message: "the agent ended without an answer; send the message again".to_owned(),
                 retryable: true,
             },
+        }
+    }
+
+    pub(super) fn violation() -> Self {
+        Self::Failed {
+            code: "lifecycle_violation".to_owned(),
+            message: "the run broke a rule of the server's and was ended; send the message again".to_owned(),
+            retryable: true,
         }
     }
 
@@ -130,23 +139,48 @@ impl Engine {
                     yielded: false,
                 });
             }
-            RunStep::Cancel(ending) => {
-                run.phase = RunPhase::Cancelling(ending);
-                fx.push(Effect::Cancel(id));
-            }
-            RunStep::Doom(stop) => run.phase = RunPhase::Doomed(stop),
+            RunStep::Cancel(ending) => self.cancel(id, ending, now, fx),
+            RunStep::Doom(ending) => run.phase = RunPhase::Doomed(ending),
             RunStep::End(ending) => self.end(id, ending, now, fx),
             RunStep::Take | RunStep::Nothing => {}
-            RunStep::Impossible => fx.push(Effect::Violation("an input that the run's phase does not allow")),
+            RunStep::Impossible => self.violated(id, "an input that the run's phase does not allow", now, fx),
         }
     }
 
-    /// Ends a run: its text, its open calls, its one end, then the next one of its lane. All in one commit.
-    fn end(&mut self, id: RunId, ending: Ending, now: Now, fx: &mut Vec<Effect>) {
+    /// Ends what the run has begun, then asks its task to end, with this end in mind.
+    pub(super) fn cancel(&mut self, id: RunId, ending: Ending, now: Now, fx: &mut Vec<Effect>) {
+        self.end_children(id, &ending, now, fx);
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.phase = RunPhase::Cancelling(ending);
+            fx.push(Effect::Cancel(id));
+        }
+    }
+
+    /// A run did what its lifecycle does not allow.
+    pub(super) fn violated(&mut self, id: RunId, what: &'static str, now: Now, fx: &mut Vec<Effect>) {
+        fx.push(Effect::Violation(what));
+        self.end_violator(id, now, fx);
+    }
+
+    /// Ends a run whose lifecycle can't be trusted any more. One that ends already does so as it was going to.
+    pub(super) fn end_violator(&mut self, id: RunId, now: Now, fx: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        match run.phase {
+            RunPhase::Queued => self.end(id, Ending::violation(), now, fx),
+            RunPhase::Promoting => run.phase = RunPhase::Doomed(Ending::violation()),
+            RunPhase::Running => self.cancel(id, Ending::violation(), now, fx),
+            RunPhase::Doomed(_) | RunPhase::Cancelling(_) => {}
+        }
+    }
+
+    /// Ends a run: its children, its text, its open calls, its one end, then the next one of its lane. All in one commit.
+    pub(super) fn end(&mut self, id: RunId, ending: Ending, now: Now, fx: &mut Vec<Effect>) {
+        self.end_children(id, &ending, now, fx);
         let Some(mut run) = self.runs.remove(&id) else { return };
         let ending = self.settle(&mut run, ending);
         run.flush(matches!(ending, Ending::Completed(..)), now.mono, fx);
         run.cancel_open_calls(now, fx);
+        let report = run.parent.map(|_| ChildReport::of(&run, &ending));
         let (event, end) = last_event(&run, ending, now);
         fx.push(Effect::Emit(Box::new(Emission {
             run: id,
@@ -156,6 +190,10 @@ impl Engine {
             event,
             end: Some(end),
         })));
+        if let Some(report) = report {
+            fx.push(Effect::ChildEnded(Box::new(report)));
+            return self.resume_above(run.parent, run.clock, now);
+        }
         let had_the_thread = self.leave_lane(id, run.thread, now);
         self.op_after_end(run.thread, fx);
         self.advance_lane(run.thread, now, fx);
@@ -184,8 +222,10 @@ impl Engine {
 
 fn last_event(run: &Run, ending: Ending, now: Now) -> (Event, RunEnd) {
     let partial = (!run.text.is_empty()).then(|| run.text.clone());
+    let child = run.parent.is_some();
+    // A child speaks to its parent: what it said is no message of the thread.
     let said = |content: Option<String>, complete| {
-        content.map(|content| Said {
+        content.filter(|_| !child).map(|content| Said {
             message_ref: run.answer,
             content,
             complete,
@@ -198,6 +238,7 @@ fn last_event(run: &Run, ending: Ending, now: Now) -> (Event, RunEnd) {
                 state: RunState::Completed,
                 message: said(Some(result.clone()), true),
                 forget: false,
+                child,
             };
             let event = Event::AgentCompleted {
                 status: "completed",
@@ -218,6 +259,7 @@ fn last_event(run: &Run, ending: Ending, now: Now) -> (Event, RunEnd) {
                 state: RunState::Failed,
                 message: said(partial.clone(), false),
                 forget: false,
+                child,
             };
             let event = Event::AgentError {
                 code,
@@ -241,6 +283,7 @@ fn last_event(run: &Run, ending: Ending, now: Now) -> (Event, RunEnd) {
                 state: RunState::Stopped,
                 message: said(partial.clone().filter(|_| !forget), false),
                 forget,
+                child,
             };
             let event = Event::AgentStopped {
                 stopped_by: by,
@@ -255,6 +298,7 @@ fn last_event(run: &Run, ending: Ending, now: Now) -> (Event, RunEnd) {
                 state: RunState::Died,
                 message: said(partial, false),
                 forget: false,
+                child,
             };
             let event = Event::AgentDeath {
                 death_cause: cause,

@@ -6,6 +6,8 @@
 //! Client frames are handled one at a time, in order. A frame that needs the store or the supervisor is the current
 //! operation (`op::Op`) until it is answered; what comes meanwhile waits in a bounded inbox. Runs go on regardless.
 
+mod child;
+mod clock;
 mod ending;
 mod lane;
 mod op;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub use child::{ChildError, ChildReport, NewChild};
 pub use ending::{Ending, Outcome, Stop};
 pub use op::{Arrived, Fresh, Rating};
 pub use people::STEERING_WAITING;
@@ -138,6 +141,9 @@ impl Engine {
             Input::Said { run, text } => self.said(run, &text, now, &mut fx),
             Input::FlushDue => self.flush_due(now, &mut fx),
             Input::Finished { run, outcome } => self.advance_run(run, RunInput::Finished(outcome), now, &mut fx),
+            Input::Child(new) => self.begin_child(*new, now, &mut fx),
+            Input::Violated { run } => self.end_violator(run, now, &mut fx),
+            Input::ClockDue => self.clock_due(now, &mut fx),
             Input::ThreadChanged { thread, run, state } => self.thread_changed(thread, run, state, now, &mut fx),
             Input::Yield { thread, run, stop } => self.yield_thread(thread, run, stop, now, &mut fx),
             Input::StopRuns { run, thread, stop } => {
@@ -159,12 +165,13 @@ impl Engine {
         fx
     }
 
-    /// The runs that [`Input::StopRuns`] with the same arguments would stop.
+    /// The runs that [`Input::StopRuns`] with the same arguments would stop. A child stands here only where it is named: the
+    /// others end with their parents.
     #[must_use]
     pub fn matching(&self, run: Option<RunId>, thread: Option<ThreadId>) -> Vec<RunId> {
         self.runs
             .values()
-            .filter(|candidate| run.is_none_or(|id| id == candidate.id))
+            .filter(|candidate| run.map_or(candidate.parent.is_none(), |id| id == candidate.id))
             .filter(|candidate| thread.is_none_or(|id| id == candidate.thread))
             .map(|candidate| candidate.id)
             .collect()
@@ -228,26 +235,36 @@ impl Engine {
         };
         match step(&run.phase, &RunInput::Emit) {
             RunStep::Take => {}
-            RunStep::Impossible => return fx.push(Effect::Violation("an event of a run that has not begun")),
+            RunStep::Impossible => return self.violated(id, "an event of a run that has not begun", now, fx),
             _ => return,
         }
+        let mut waits_no_more = false;
         match &event {
             Event::ToolExecuting { call_id, tool_name, .. } => run.open_call(*call_id, tool_name, now.mono),
-            Event::ToolCompleted { call_id, .. } if run.close_call(*call_id) => {}
+            Event::ToolCompleted { call_id, .. } if run.close_call(*call_id) => {
+                waits_no_more = run.people.wait_no_more(*call_id);
+            }
             Event::ToolCompleted { .. } => {
-                return fx.push(Effect::Violation("the end of a tool call that is not open"));
+                return self.violated(id, "the end of a tool call that is not open", now, fx);
             }
             other if other.is_terminal() => {
-                return fx.push(Effect::Violation("an end that is not the engine's"));
+                return self.violated(id, "an end that is not the engine's", now, fx);
             }
             other => {
                 if let Err(fault) = run.note_people(other, until) {
-                    return fx.push(Effect::Violation(fault));
+                    return self.violated(id, fault, now, fx);
                 }
             }
         }
         run.flush(false, now.mono, fx);
+        let asks = matches!(event, Event::ToolApprovalRequested { .. });
         fx.push(run.emit(event));
+        if asks {
+            self.pause_clock(id, now);
+        }
+        if waits_no_more {
+            self.resume_clock(id, now);
+        }
     }
 
     fn said(&mut self, id: RunId, text: &str, now: Now, fx: &mut Vec<Effect>) {
@@ -255,13 +272,12 @@ impl Engine {
         let Some(run) = self.runs.get_mut(&id) else { return };
         match step(&run.phase, &RunInput::Emit) {
             RunStep::Take => {}
-            RunStep::Impossible => return fx.push(Effect::Violation("text of a run that has not begun")),
+            RunStep::Impossible => return self.violated(id, "text of a run that has not begun", now, fx),
             _ => return,
         }
         if run.text.len() + text.len() > limits.result_bytes {
-            run.phase = RunPhase::Cancelling(Ending::too_large(limits.result_bytes));
-            fx.push(Effect::Cancel(id));
-            return;
+            let ending = Ending::too_large(limits.result_bytes);
+            return self.cancel(id, ending, now, fx);
         }
         run.text.push_str(text);
         match run.flush_time(limits) {
@@ -303,6 +319,7 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        self.clock_due(now, fx);
         self.retry_yielding(now, fx);
         self.expire_approvals(now, fx);
         let blocked: Vec<ThreadId> = self

@@ -281,6 +281,7 @@ impl Engine {
                     content: say.content,
                     references: say.references,
                     metadata: say.metadata,
+                    parent: None,
                 };
                 self.accepted(begin, op.fresh.answer, start, on_busy, now, fx);
             }

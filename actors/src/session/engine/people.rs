@@ -50,11 +50,6 @@ pub(super) enum Approval {
 }
 
 impl People {
-    /// Whether the run waits for a person.
-    pub fn are_awaited(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
     /// Whether it may be told more.
     pub fn may_steer(&self) -> bool {
         self.steering < STEERING_WAITING
@@ -69,18 +64,19 @@ impl People {
         }
     }
 
-    /// The call ended, however that came.
-    pub fn wait_no_more(&mut self, call: CallId) {
+    /// The call ended, however that came. Says whether it waited.
+    pub fn wait_no_more(&mut self, call: CallId) -> bool {
+        let before = self.waiting.len();
         self.waiting.retain(|waiting| waiting.call != call);
+        self.waiting.len() < before
     }
 
-    fn decide(&mut self, call: CallId, now: Now) {
+    fn decide(&mut self, call: CallId) {
         self.wait_no_more(call);
         if self.decided.len() == DECIDED_KEPT {
             self.decided.pop_front();
         }
         self.decided.push_back(call);
-        self.went_on = Some(now.mono);
     }
 }
 
@@ -139,8 +135,14 @@ impl Engine {
         };
         match run.people.approval_of(call, now) {
             Approval::Waiting | Approval::Overdue => {
-                run.people.decide(call, now);
+                run.people.decide(call);
                 fx.push(Effect::Decide { call, decision, note });
+                self.resume_clock(id, now);
+                for above in self.line_above(Some(id)) {
+                    if let Some(run) = self.runs.get_mut(&above) {
+                        run.people.went_on = Some(now.mono);
+                    }
+                }
             }
             Approval::Unknown | Approval::Decided => {}
         }
@@ -174,7 +176,7 @@ impl Engine {
         let grace = self.rules.limits.grace;
         let stays = |run: &Run| {
             let people = &run.people;
-            people.are_awaited() || people.went_on.is_some_and(|at| now.mono - at < grace)
+            run.clock.stands_still() || people.went_on.is_some_and(|at| now.mono - at < grace)
         };
         let (kept, left): (Vec<ThreadId>, Vec<ThreadId>) = self.lanes.keys().copied().partition(|id| {
             let active = self.lanes.get(id).and_then(|lane| lane.active);

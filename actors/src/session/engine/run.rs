@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::clock::RunClock;
 use super::ending::{Ending, Outcome, Stop};
 use super::people::People;
 use super::{Effect, Emission, Now, OpenedCall, StartRun};
 use crate::ids::{CallId, DocumentId, MessageId, RequestId, RunId, ThreadId};
 use crate::infra::journal::StoredRun;
 use crate::limits::Limits;
-use crate::protocol::server::{Event, ToolStatus};
+use crate::protocol::server::{DeathCause, Event, ToolStatus};
 
 /// Where a run stands. A run that has ended is gone.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +21,8 @@ pub enum RunPhase {
     Queued,
     /// The store is asked for its thread.
     Promoting,
-    /// The store is asked for its thread, but it will end at once.
-    Doomed(Stop),
+    /// The store is asked for its thread, but it will end at once, like this.
+    Doomed(Ending),
     /// Its task works.
     Running,
     /// Its task is asked to end; this is how it will have ended.
@@ -41,6 +42,8 @@ pub enum RunInput {
     Gone,
     /// Somebody stops it.
     Stop(Stop),
+    /// It has worked for as long as a run may.
+    TimeUp,
     /// It made an event.
     Emit,
     /// Its task ended.
@@ -58,8 +61,8 @@ pub enum RunStep {
     Wait,
     /// Ask the task to end, with this end in mind.
     Cancel(Ending),
-    /// Remember to end it once the store has answered.
-    Doom(Stop),
+    /// Remember to end it, like this, once the store has answered.
+    Doom(Ending),
     /// The event may be told.
     Take,
     /// It is too late for this; nothing follows.
@@ -77,25 +80,26 @@ pub fn step(phase: &RunPhase, input: &RunInput) -> RunStep {
     match (phase, input) {
         (P::Queued, I::Begin) => S::Ask,
         (P::Queued, I::Stop(stop)) => S::End(Ending::Stopped(stop.clone())),
-        (P::Queued, I::Granted | I::Refused | I::Gone | I::Emit | I::Finished(_)) => S::Impossible,
+        (P::Queued, I::Granted | I::Refused | I::Gone | I::TimeUp | I::Emit | I::Finished(_)) => S::Impossible,
 
         (P::Promoting, I::Granted) => S::Start,
         (P::Promoting, I::Refused) => S::Wait,
         (P::Promoting, I::Gone) => S::End(Ending::Stopped(Stop::thread_deleted())),
-        (P::Promoting, I::Stop(stop)) => S::Doom(stop.clone()),
-        (P::Promoting, I::Begin | I::Emit | I::Finished(_)) => S::Impossible,
+        (P::Promoting, I::Stop(stop)) => S::Doom(Ending::Stopped(stop.clone())),
+        (P::Promoting, I::Begin | I::TimeUp | I::Emit | I::Finished(_)) => S::Impossible,
 
-        (P::Doomed(stop), I::Granted | I::Refused | I::Gone) => S::End(Ending::Stopped(stop.clone())),
+        (P::Doomed(ending), I::Granted | I::Refused | I::Gone) => S::End(ending.clone()),
         (P::Doomed(_), I::Stop(_)) => S::Nothing,
-        (P::Doomed(_), I::Begin | I::Emit | I::Finished(_)) => S::Impossible,
+        (P::Doomed(_), I::Begin | I::TimeUp | I::Emit | I::Finished(_)) => S::Impossible,
 
         (P::Running, I::Stop(stop)) => S::Cancel(Ending::Stopped(stop.clone())),
+        (P::Running, I::TimeUp) => S::Cancel(Ending::Died(DeathCause::Timeout)),
         (P::Running, I::Emit) => S::Take,
         (P::Running, I::Finished(outcome)) => S::End(Ending::of(outcome)),
         (P::Running, I::Begin | I::Granted | I::Refused | I::Gone) => S::Impossible,
 
         // The first one to stop a run has stopped it; what its task still says is not told.
-        (P::Cancelling(_), I::Stop(_) | I::Emit) => S::Nothing,
+        (P::Cancelling(_), I::Stop(_) | I::TimeUp | I::Emit) => S::Nothing,
         (P::Cancelling(ending), I::Finished(_)) => S::End(ending.clone()),
         (P::Cancelling(_), I::Begin | I::Granted | I::Refused | I::Gone) => S::Impossible,
     }
@@ -115,10 +119,18 @@ pub(super) struct Run {
     pub text: String,
     /// When its task began, or it was queued.
     pub since: Instant,
+    /// How long it has worked.
+    pub clock: RunClock,
     pub request: RequestId,
+    /// The run that began it; none where it answers a user's message.
+    pub parent: Option<RunId>,
+    /// How many runs stand above it.
+    pub depth: u8,
+    /// How many child runs it has begun, those of its children included.
+    pub descendants: usize,
     /// The message's words, until the task gets them.
     content: String,
-    references: Vec<DocumentId>,
+    pub references: Vec<DocumentId>,
     metadata: Option<Value>,
     /// How much of `text` has become events, in bytes.
     flushed: usize,
@@ -138,7 +150,11 @@ impl Run {
             answer,
             text: String::new(),
             since: now.mono,
+            clock: RunClock::starting(now),
             request: start.request,
+            parent: start.parent,
+            depth: 0,
+            descendants: 0,
             content: start.content,
             references: start.references,
             metadata: start.metadata,
@@ -162,6 +178,7 @@ impl Run {
             content: stored.content,
             references: stored.references,
             metadata: stored.metadata,
+            parent: None,
         };
         Self::new(start, answer, RunPhase::Queued, now)
     }
@@ -170,16 +187,19 @@ impl Run {
     pub fn start(&mut self, now: Now, fx: &mut Vec<Effect>) {
         self.phase = RunPhase::Running;
         self.since = now.mono;
+        self.clock = RunClock::starting(now);
         fx.push(self.emit(Event::AgentStarted {
             status: "started",
             message: format!("{} is working on it", self.agent),
             message_id: self.message_id,
-            parent_run_id: None,
+            parent_run_id: self.parent,
         }));
-        fx.push(Effect::Began {
-            thread: self.thread,
-            run: self.id,
-        });
+        if self.parent.is_none() {
+            fx.push(Effect::Began {
+                thread: self.thread,
+                run: self.id,
+            });
+        }
         fx.push(Effect::Start(Box::new(StartRun {
             run: self.id,
             thread: self.thread,
@@ -187,8 +207,10 @@ impl Run {
             message_id: self.message_id,
             agent: Arc::clone(&self.agent),
             content: std::mem::take(&mut self.content),
-            references: std::mem::take(&mut self.references),
+            // Its children are given them too.
+            references: self.references.clone(),
             metadata: self.metadata.take(),
+            parent: self.parent,
         })));
     }
 
@@ -246,7 +268,6 @@ impl Run {
     pub fn close_call(&mut self, call: CallId) -> bool {
         let before = self.open_calls.len();
         self.open_calls.retain(|open| open.call != call);
-        self.people.wait_no_more(call);
         self.open_calls.len() < before
     }
 

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
+use super::child::{ChildReport, NewChild};
 use super::ending::{Outcome, Stop};
 use super::op::{Arrived, Rating};
 use crate::ids::{CallId, DocumentId, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
@@ -78,6 +79,15 @@ pub enum Input {
         /// How.
         outcome: Outcome,
     },
+    /// A run begins a child.
+    Child(Box<NewChild>),
+    /// An event of a run broke the run's lifecycle and was not told: the run ends.
+    Violated {
+        /// The run.
+        run: RunId,
+    },
+    /// The time has come at which a run will have worked for as long as it may.
+    ClockDue,
     /// Another session of this user began or ended a run.
     ThreadChanged {
         /// The thread.
@@ -167,7 +177,9 @@ pub enum Effect {
     },
     /// Say [`Input::FlushDue`] at this time.
     FlushAt(Instant),
-    /// Tell the user's other sessions, by the supervisor, that a run began.
+    /// Tell a parent how its child ended, or why it did not begin.
+    ChildEnded(Box<ChildReport>),
+    /// Tell the user's other sessions, by the supervisor, that a run began. Not of child runs.
     Began {
         /// The thread.
         thread: ThreadId,
@@ -218,7 +230,7 @@ pub enum Effect {
     Leave,
     /// The session drains and nothing runs: close the socket with 1012 and end.
     Drained,
-    /// A run did what its lifecycle does not allow: count it, log it.
+    /// What a lifecycle does not allow was asked: count it, log it. Where it is a run's, the engine ends that run.
     Violation(&'static str),
 }
 
@@ -258,4 +270,6 @@ pub struct StartRun {
     pub references: Vec<DocumentId>,
     /// What the client sent beside them.
     pub metadata: Option<Value>,
+    /// The run that began it, for a child run.
+    pub parent: Option<RunId>,
 }

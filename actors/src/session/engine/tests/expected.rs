@@ -199,6 +199,7 @@ pub(super) fn begins_in(thread: ThreadId, number: u64) -> Vec<Effect> {
             content: "hello".to_owned(),
             references: Vec::new(),
             metadata: None,
+            parent: None,
         })),
     ]
 }
@@ -217,6 +218,7 @@ pub(super) fn stopped(number: u64, stop: &Stop) -> Effect {
             state: RunState::Stopped,
             message: None,
             forget: stop.forget,
+            child: false,
         }),
     )
 }
@@ -241,6 +243,7 @@ pub(super) fn completed(number: u64, text: &str, sha256: &str, execution_time_ms
                 complete: true,
             }),
             forget: false,
+            child: false,
         }),
     )
 }
@@ -272,8 +275,15 @@ pub(super) fn failed(number: u64, code: &str, text: &str, retryable: bool, parti
                 complete: false,
             }),
             forget: false,
+            child: false,
         }),
     )
+}
+
+/// The end of a run that did what its lifecycle does not allow.
+pub(super) fn violator(number: u64) -> Effect {
+    let text = "the run broke a rule of the server's and was ended; send the message again";
+    failed(number, "lifecycle_violation", text, true, None)
 }
 
 pub(super) fn died(number: u64, cause: DeathCause, text: &str) -> Effect {
@@ -288,6 +298,7 @@ pub(super) fn died(number: u64, cause: DeathCause, text: &str) -> Effect {
             state: RunState::Died,
             message: None,
             forget: false,
+            child: false,
         }),
     )
 }

@@ -80,6 +80,7 @@ fn a_message_that_interrupts_stops_the_run_at_work_and_goes_before_what_waits() 
                 complete: false,
             }),
             forget: false,
+            child: false,
         }),
     );
     assert_eq!(bench.give(finished(1, Outcome::Cancelled)), [end, promote(3)]);
@@ -107,6 +108,7 @@ fn a_message_that_rolls_back_stops_the_run_at_work_and_the_thread_forgets_it() {
             state: RunState::Stopped,
             message: None,
             forget: true,
+            child: false,
         }),
     );
     assert_eq!(bench.give(finished(1, Outcome::Cancelled)), [end, promote(2)]);
@@ -429,19 +431,11 @@ fn a_stop_waits_behind_the_message_that_was_sent_before_it() {
 }
 
 #[test]
-fn a_run_that_panics_takes_too_long_or_gives_up_ends_as_what_happened_to_it() {
+fn a_run_that_panics_or_gives_up_ends_as_what_happened_to_it() {
     for (outcome, end) in [
         (
             Outcome::Panicked,
             died(1, DeathCause::Panic, "a crash ended the run; send the message again"),
-        ),
-        (
-            Outcome::TimedOut,
-            died(
-                1,
-                DeathCause::Timeout,
-                "the run took longer than it may; ask for less at once",
-            ),
         ),
         (
             Outcome::Cancelled,

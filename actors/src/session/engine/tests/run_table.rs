@@ -3,7 +3,7 @@
 use super::*;
 
 /// Every input, in the order of the table's columns.
-fn inputs() -> [RunInput; 12] {
+fn inputs() -> [RunInput; 13] {
     let failed = Outcome::Failed {
         code: "no_luck".to_owned(),
         message: "try again".to_owned(),
@@ -22,8 +22,9 @@ fn inputs() -> [RunInput; 12] {
         RunInput::Finished(answered("42")),
         RunInput::Finished(failed),
         RunInput::Finished(Outcome::Panicked),
-        RunInput::Finished(Outcome::TimedOut),
         RunInput::Finished(Outcome::Cancelled),
+        RunInput::Finished(Outcome::Abandoned),
+        RunInput::TimeUp,
     ]
 }
 
@@ -47,8 +48,9 @@ fn place(phase: &RunPhase, input: &RunInput) -> (usize, usize) {
         RunInput::Finished(Outcome::Answered { .. }) => 7,
         RunInput::Finished(Outcome::Failed { .. }) => 8,
         RunInput::Finished(Outcome::Panicked) => 9,
-        RunInput::Finished(Outcome::TimedOut) => 10,
-        RunInput::Finished(Outcome::Cancelled) => 11,
+        RunInput::Finished(Outcome::Cancelled) => 10,
+        RunInput::Finished(Outcome::Abandoned) => 11,
+        RunInput::TimeUp => 12,
     };
     (row, column)
 }
@@ -80,28 +82,29 @@ fn every_phase_answers_every_input_as_the_table_says() {
         retryable: true,
     };
     #[rustfmt::skip]
-    let table: [(RunPhase, [RunStep; 12]); 5] = [
-        // Begin, Granted, Refused, Gone, Stop, Emit; then Finished: Said, Answered, Failed, Panicked, TimedOut, Cancelled
+    let table: [(RunPhase, [RunStep; 13]); 5] = [
+        // Begin, Granted, Refused, Gone, Stop, Emit; then Finished: Said, Answered, Failed, Panicked, Cancelled, Abandoned; TimeUp
         (RunPhase::Queued, [
             Ask, Impossible, Impossible, Impossible, End(Ending::Stopped(later())), Impossible,
-            Impossible, Impossible, Impossible, Impossible, Impossible, Impossible,
+            Impossible, Impossible, Impossible, Impossible, Impossible, Impossible, Impossible,
         ]),
         (RunPhase::Promoting, [
-            Impossible, Start, Wait, End(Ending::Stopped(thread_deleted())), Doom(later()), Impossible,
-            Impossible, Impossible, Impossible, Impossible, Impossible, Impossible,
+            Impossible, Start, Wait, End(Ending::Stopped(thread_deleted())), Doom(Ending::Stopped(later())), Impossible,
+            Impossible, Impossible, Impossible, Impossible, Impossible, Impossible, Impossible,
         ]),
-        (RunPhase::Doomed(earlier()), [
+        (RunPhase::Doomed(Ending::Stopped(earlier())), [
             Impossible, stopped(), stopped(), stopped(), Nothing, Impossible,
-            Impossible, Impossible, Impossible, Impossible, Impossible, Impossible,
+            Impossible, Impossible, Impossible, Impossible, Impossible, Impossible, Impossible,
         ]),
         (RunPhase::Running, [
             Impossible, Impossible, Impossible, Impossible, Cancel(Ending::Stopped(later())), Take,
             End(Ending::Completed(None, usage)), End(Ending::Completed(Some("42".to_owned()), usage)), End(no_luck),
-            End(Ending::Died(DeathCause::Panic)), End(Ending::Died(DeathCause::Timeout)), End(gave_up),
+            End(Ending::Died(DeathCause::Panic)), End(gave_up), End(Ending::Stopped(Stop::by_parent())),
+            Cancel(Ending::Died(DeathCause::Timeout)),
         ]),
         (RunPhase::Cancelling(Ending::Died(DeathCause::Budget)), [
             Impossible, Impossible, Impossible, Impossible, Nothing, Nothing,
-            first_end(), first_end(), first_end(), first_end(), first_end(), first_end(),
+            first_end(), first_end(), first_end(), first_end(), first_end(), first_end(), Nothing,
         ]),
     ];
     for (row, (phase, steps)) in table.iter().enumerate() {
@@ -113,26 +116,26 @@ fn every_phase_answers_every_input_as_the_table_says() {
 }
 
 #[test]
-fn what_a_runs_phase_does_not_allow_is_a_violation_and_changes_nothing() {
+fn what_a_runs_phase_does_not_allow_is_a_violation_and_ends_the_run() {
+    let impossible = Effect::Violation("an input that the run's phase does not allow");
     let mut bench = Bench::new();
-    bench.start(1).queue(2);
-    let impossible = [Effect::Violation("an input that the run's phase does not allow")];
-    assert_eq!(bench.give(granted(1)), impossible);
-    assert_eq!(bench.give(finished(2, Outcome::Panicked)), impossible);
+    bench.start(1).queue(2).queue(3).queue(4);
+    assert_eq!(bench.give(granted(1)), [impossible.clone(), Effect::Cancel(run(1))]);
+    assert_eq!(bench.give(granted(1)), [impossible.clone()], "it ends already");
+    assert_eq!(bench.give(finished(2, Outcome::Panicked)), [impossible.clone(), violator(2)]);
     assert_eq!(
-        bench.give(said(2, "too early")),
-        [Effect::Violation("text of a run that has not begun")]
+        bench.give(said(3, "too early")),
+        [Effect::Violation("text of a run that has not begun"), violator(3)]
     );
+    assert_eq!(bench.give(finished(1, answered(""))), [violator(1), promote(4)]);
     let event = tool_executing(1);
     assert_eq!(
-        bench.give(Input::Emitted { run: run(2), event }),
-        [Effect::Violation("an event of a run that has not begun")]
+        bench.give(Input::Emitted { run: run(4), event }),
+        [Effect::Violation("an event of a run that has not begun")],
+        "it ends when the store has answered"
     );
-    assert_eq!(
-        bench.give(finished(1, answered(""))),
-        [completed_empty(1), promote(2)],
-        "both runs stand where they stood"
-    );
+    assert_eq!(bench.give(granted(4)), [violator(4)]);
+    assert!(bench.engine.is_idle());
 }
 
 #[test]

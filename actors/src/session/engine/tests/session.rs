@@ -85,7 +85,7 @@ fn a_credential_is_checked_without_the_store_being_asked() {
 
 #[test]
 fn a_run_goes_on_without_a_socket_until_the_grace_time_is_over() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with(|limits| limits.run_time = Duration::from_secs(3_600));
     bench.start(1).queue(2);
     let abandoned = Stop {
         by: StoppedBy::Abandoned,
@@ -104,7 +104,7 @@ fn a_run_goes_on_without_a_socket_until_the_grace_time_is_over() {
 
 #[test]
 fn a_socket_that_comes_back_stops_the_grace_time() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::with(|limits| limits.run_time = Duration::from_secs(3_600));
     bench.start(1);
     bench.give(Input::Detached);
     bench.pass_ms(599_999);
@@ -254,6 +254,7 @@ fn stored_run(number: u64, thread_id: ThreadId) -> StoredRun {
         state: RunState::Queued,
         open_calls: Vec::new(),
         said: None,
+        children: Vec::new(),
     }
 }
 

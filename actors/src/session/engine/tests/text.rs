@@ -171,18 +171,22 @@ fn open_tool_calls_are_cancelled_in_order_before_their_runs_end() {
 }
 
 #[test]
-fn the_end_of_a_call_that_is_not_open_is_a_violation_and_not_told() {
+fn the_end_of_a_call_that_is_not_open_is_a_violation_and_ends_the_run() {
     let mut bench = Bench::new();
     bench.start(1);
     let event = tool_completed(1);
     assert_eq!(
         bench.give(Input::Emitted { run: run(1), event }),
-        [Effect::Violation("the end of a tool call that is not open")]
+        [
+            Effect::Violation("the end of a tool call that is not open"),
+            Effect::Cancel(run(1))
+        ]
     );
+    assert_eq!(bench.give(finished(1, Outcome::Cancelled)), [violator(1)]);
 }
 
 #[test]
-fn an_end_that_a_run_tells_by_itself_is_a_violation_and_not_told() {
+fn an_end_that_a_run_tells_by_itself_is_a_violation_and_ends_the_run() {
     let mut bench = Bench::new();
     bench.start(1);
     let event = Event::AgentDeath {
@@ -192,8 +196,9 @@ fn an_end_that_a_run_tells_by_itself_is_a_violation_and_not_told() {
     };
     assert_eq!(
         bench.give(Input::Emitted { run: run(1), event }),
-        [Effect::Violation("an end that is not the engine's")]
+        [Effect::Violation("an end that is not the engine's"), Effect::Cancel(run(1))]
     );
+    assert_eq!(bench.give(finished(1, answered("42"))), [violator(1)]);
 }
 
 #[test]

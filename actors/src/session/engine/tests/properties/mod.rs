@@ -77,7 +77,6 @@ fn outcome() -> impl Strategy<Value = Outcome> {
             retryable: true,
         },
         Outcome::Panicked,
-        Outcome::TimedOut,
         Outcome::Cancelled,
     ])
 }

@@ -102,6 +102,7 @@ impl World {
                 state: RunState::Queued,
                 open_calls: Vec::new(),
                 said: None,
+                children: Vec::new(),
             }
         });
         let runs = runs.collect();
@@ -234,7 +235,8 @@ impl World {
                     *decided = Some(decision);
                 }
             }
-            Effect::Acked(_)
+            Effect::ChildEnded(_)
+            | Effect::Acked(_)
             | Effect::FlushAt(_)
             | Effect::Began { .. }
             | Effect::AskYield { .. }
