@@ -36,7 +36,7 @@ async fn each_agent_that_is_named_by_a_user_finds_out_for_itself_what_it_needs()
         (
             "optimization",
             vec![("usage_analysis", "ok"), ("cost_calculator", "ok")],
-            "Of $12.35 about $5.00 can be saved, all strategies together:\n\n- Move \\`summaries\\` from m1 to m2: saves $3.21 (26.00%)",
+            "Of $12.35 up to $5.00 can be saved by all strategies together, where every assumption holds:\n\n- Move \\`summaries\\` from m1 to m2: saves $3.21 (26.00%)",
         ),
         (
             "actions",

@@ -59,7 +59,7 @@ pub fn summary(facts: &Facts) -> String {
                 }
             };
             told.push(format!(
-                "About {} can be saved{share}.",
+                "Up to {} can be saved{share}, where every assumption holds.",
                 dollars(savings.combined_saves_usd)
             ));
         }
@@ -218,9 +218,14 @@ fn missing(facts: &Facts) -> String {
                 .to_owned(),
         );
     }
+    let is_enough = |analysis: &Analysis| analysis.sufficiency == Sufficiency::Sufficient;
+    let urge = match facts.analysis.as_ref().is_some_and(|(_, analysis)| is_enough(analysis)) {
+        true => "Would help",
+        false => "Needed",
+    };
     for request in &facts.requests {
         let (field, why, example) = (name(&request.field), escape(&request.why), name(&request.example));
-        lines.push(format!("Needed: {field}, {why}. For example: {example}"));
+        lines.push(format!("{urge}: {field}, {why}. For example: {example}"));
     }
     lines.extend(
         facts
