@@ -8,6 +8,7 @@
 mod architecture;
 mod browser;
 mod chat;
+mod children;
 mod crash;
 mod custom;
 mod echo;

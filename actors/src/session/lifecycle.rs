@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::ids::{CallId, RunId};
 use crate::protocol::server::Event;
-
-/// Tool calls of one run that are open at once. Beyond: a fault, and the run ends.
-const OPEN_CALLS: usize = 1_024;
+use crate::session::engine::OPEN_CALLS;
 
 /// Runs whose end is remembered, so that nothing is told after it. Of older ones an end that comes again is not recognised.
 const ENDED_RUNS: usize = 256;
@@ -42,7 +40,10 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    const FINE: Self = Self { told: true, fault: None };
+    const FINE: Self = Self {
+        told: true,
+        fault: None,
+    };
 
     const fn refused(fault: &'static str) -> Self {
         Self {
@@ -107,7 +108,10 @@ impl Lifecycle {
             }
             Some(_) | None => None,
         };
-        if let Some(parent) = life.and_then(|life| life.parent).and_then(|parent| self.begun.get_mut(&parent)) {
+        if let Some(parent) = life
+            .and_then(|life| life.parent)
+            .and_then(|parent| self.begun.get_mut(&parent))
+        {
             parent.children = parent.children.saturating_sub(1);
         }
         if self.ended.len() == ENDED_RUNS {
@@ -225,15 +229,30 @@ mod tests {
         for (fault, story) in [
             ("a run begins twice", vec![begun.clone(), begun.clone()]),
             ("an event of a run that has not begun", vec![(run, calls(call))]),
-            ("a tool call begins twice", vec![begun.clone(), (run, calls(call)), (run, calls(call))]),
-            ("the end of a tool call that is not open", vec![begun.clone(), (run, returns(call))]),
+            (
+                "a tool call begins twice",
+                vec![begun.clone(), (run, calls(call)), (run, calls(call))],
+            ),
+            (
+                "the end of a tool call that is not open",
+                vec![begun.clone(), (run, returns(call))],
+            ),
             (
                 "a child of a run that has not begun, or has ended",
                 vec![begun.clone(), (child, started(Some(child)))],
             ),
-            ("an event after the run's end", vec![begun.clone(), (run, died()), (run, calls(call))]),
-            ("an event after the run's end", vec![begun.clone(), (run, died()), (run, stopped())]),
-            ("an event after the run's end", vec![begun.clone(), (run, died()), begun.clone()]),
+            (
+                "an event after the run's end",
+                vec![begun.clone(), (run, died()), (run, calls(call))],
+            ),
+            (
+                "an event after the run's end",
+                vec![begun.clone(), (run, died()), (run, stopped())],
+            ),
+            (
+                "an event after the run's end",
+                vec![begun.clone(), (run, died()), begun.clone()],
+            ),
         ] {
             assert_eq!(last(&story), (false, Some(fault)));
         }
@@ -244,12 +263,18 @@ mod tests {
         let (run, child, call) = (RunId::mint(), RunId::mint(), CallId::mint());
         let begun = (run, started(None));
         for (fault, story) in [
-            ("a run ends before its tool calls", vec![begun.clone(), (run, calls(call)), (run, died())]),
+            (
+                "a run ends before its tool calls",
+                vec![begun.clone(), (run, calls(call)), (run, died())],
+            ),
             (
                 "a run ends before its children",
                 vec![begun.clone(), (child, started(Some(run))), (run, stopped())],
             ),
-            ("a run that has not begun ends with an answer or a death", vec![(run, died())]),
+            (
+                "a run that has not begun ends with an answer or a death",
+                vec![(run, died())],
+            ),
         ] {
             assert_eq!(last(&story), (true, Some(fault)));
         }

@@ -1,6 +1,8 @@
 //! One run at work: what its agent may touch, and the task that it is.
 
 mod child;
+#[cfg(test)]
+mod tests;
 mod workflow;
 
 use std::sync::Arc;

@@ -25,6 +25,7 @@ use serde_json::Value;
 pub use child::{ChildError, ChildReport, NewChild};
 pub use ending::{Ending, Outcome, Stop};
 pub use op::{Arrived, Fresh, Rating};
+pub(in crate::session) use run::OPEN_CALLS;
 pub use run::{RunInput, RunPhase, RunStep, step};
 pub use vocabulary::{Effect, Emission, Input, Now, Rules, StartRun};
 
@@ -236,7 +237,10 @@ impl Engine {
             _ => return,
         }
         match &event {
-            Event::ToolExecuting { call_id, tool_name, .. } => run.open_call(*call_id, tool_name, now.mono),
+            Event::ToolExecuting { call_id, tool_name, .. } if run.open_call(*call_id, tool_name, now.mono) => {}
+            Event::ToolExecuting { .. } => {
+                return self.violated(id, "a tool call that is open already, or one too many", now, fx);
+            }
             Event::ToolCompleted { call_id, .. } if run.close_call(*call_id) => {}
             Event::ToolCompleted { .. } => {
                 return self.violated(id, "the end of a tool call that is not open", now, fx);

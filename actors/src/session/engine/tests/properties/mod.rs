@@ -42,12 +42,18 @@ enum Act {
     CloseCall(usize),
     Think(usize),
     Finish(usize, Outcome),
+    /// A run begins a child.
+    BeginChild(usize),
+    /// A run waits for a person; what it waited for is decided.
+    Wait(usize),
+    Decide(usize),
     OtherTakes(u64),
     OtherEnds(u64, bool),
     OtherWants(usize, bool),
     Pass(u64),
     Tick,
     FlushDue,
+    ClockDue,
 }
 
 fn on_busy() -> impl Strategy<Value = OnBusy> {
@@ -73,6 +79,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         },
         Outcome::Panicked,
         Outcome::Cancelled,
+        Outcome::Abandoned,
     ])
 }
 
@@ -109,12 +116,16 @@ fn act() -> impl Strategy<Value = Act> {
         2 => which.clone().prop_map(Act::CloseCall),
         1 => which.clone().prop_map(Act::Think),
         6 => (which.clone(), outcome()).prop_map(|(run, outcome)| Act::Finish(run, outcome)),
+        6 => which.clone().prop_map(Act::BeginChild),
+        1 => which.clone().prop_map(Act::Wait),
+        1 => which.clone().prop_map(Act::Decide),
         2 => of_three.clone().prop_map(Act::OtherTakes),
         2 => (of_three, any::<bool>()).prop_map(|(thread, told)| Act::OtherEnds(thread, told)),
         1 => (which, any::<bool>()).prop_map(|(run, deletes)| Act::OtherWants(run, deletes)),
         2 => (0..12_000_u64).prop_map(Act::Pass),
         2 => Just(Act::Tick),
         2 => Just(Act::FlushDue),
+        1 => Just(Act::ClockDue),
     ]
 }
 
@@ -214,16 +225,27 @@ fn play(world: &mut World, number: u64, act: Act) {
         }
         Act::Tick => world.give(Input::Tick),
         Act::FlushDue => world.give(Input::FlushDue),
-        Act::Say(..) | Act::OpenCall(_) | Act::CloseCall(_) | Act::Think(_) | Act::Finish(..) => {
-            work(world, number, act)
-        }
+        Act::ClockDue => world.give(Input::ClockDue),
+        Act::Decide(which) => world.decide(which),
+        Act::Say(..)
+        | Act::OpenCall(_)
+        | Act::CloseCall(_)
+        | Act::Think(_)
+        | Act::Finish(..)
+        | Act::BeginChild(_)
+        | Act::Wait(_) => work(world, number, act),
     }
 }
 
 /// Does one thing of a run's task. A task that was cancelled may go on for a while: it does not know yet.
 fn work(world: &mut World, number: u64, act: Act) {
-    let (Act::Say(which, _) | Act::OpenCall(which) | Act::CloseCall(which) | Act::Think(which) | Act::Finish(which, _)) =
-        act
+    let (Act::Say(which, _)
+    | Act::OpenCall(which)
+    | Act::CloseCall(which)
+    | Act::Think(which)
+    | Act::Finish(which, _)
+    | Act::BeginChild(which)
+    | Act::Wait(which)) = act
     else {
         unreachable!("a deed of a run");
     };
@@ -235,6 +257,8 @@ fn work(world: &mut World, number: u64, act: Act) {
             return world.give(Input::Said { run, text });
         }
         Act::Finish(_, outcome) => return world.finish(run, outcome),
+        Act::BeginChild(_) => return world.give(child(run, number)),
+        Act::Wait(_) => return world.wait(run),
         Act::OpenCall(_) => {
             task.open.push(number);
             tool_executing(number)
@@ -260,6 +284,17 @@ fn message_of(world: &mut World, number: u64, id: u64, command: Command) {
     arrived.frame.message_id = Some(message(id));
     world.messages.push((id, command));
     world.send(Input::Frame(arrived), true);
+}
+
+fn child(parent: RunId, number: u64) -> Input {
+    Input::Child(Box::new(NewChild {
+        parent,
+        run: run(5_000 + number),
+        request: request(5_000 + number),
+        answer: answer(5_000 + number),
+        agent: "poet".into(),
+        content: "do this".to_owned(),
+    }))
 }
 
 /// One of the runs at work.
