@@ -10,6 +10,7 @@ mod approvals;
 mod architecture;
 mod browser;
 mod chat;
+mod children;
 mod crash;
 mod custom;
 mod echo;
