@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 use bytes::Bytes;
+pub use messages::{Attach, FrameArrived, Resume, SignOfLife, SinkClosed, SinkReady};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use turn::Turn;
