@@ -40,6 +40,26 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// This process's environment, and nothing else.
+    #[must_use]
+    pub fn environment() -> Self {
+        Self {
+            env: std::env::vars_os().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets a key, dotted as in `server.listen`, over all that lies below.
+    #[must_use]
+    pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.flags.push(Flag {
+            name: "a setting of the program",
+            key: key.into(),
+            value: value.into(),
+        });
+        self
+    }
+
     /// Says which layers there are, for people: "the defaults, the file sessile.toml, 1 environment variable, 2 flags".
     #[must_use]
     pub fn summary(&self) -> String {
@@ -220,6 +240,9 @@ pub struct Agents {
     pub default: String,
     /// Model calls of one run.
     pub step_limit: u32,
+    /// A file with the workflows that agents follow; none: those that are built in.
+    #[serde(deserialize_with = "text::optional_path")]
+    pub workflows_file: Option<PathBuf>,
     /// The models of agents that don't ask the default one: the first, and what is asked where it is unavailable.
     #[serde(default)]
     pub models: BTreeMap<String, Vec<String>>,

@@ -266,12 +266,25 @@ mod tests {
             .child_run("poet", run, request, SystemTime::UNIX_EPOCH)
             .expect("depth 1 is allowed");
         assert_eq!(
-            (child.user(), child.thread(), child.session(), child.run(), child.request()),
+            (
+                child.user(),
+                child.thread(),
+                child.session(),
+                child.run(),
+                child.request()
+            ),
             (parent.user(), parent.thread(), parent.session(), run, request)
         );
         let call = child.child("search").expect("depth 2 is allowed");
-        let trail: Vec<_> = call.audit_trail().iter().map(|entry| (entry.run_id, entry.operation)).collect();
-        assert_eq!(trail, [(run, Some("search")), (run, Some("poet")), (parent.run(), None)]);
+        let trail: Vec<_> = call
+            .audit_trail()
+            .iter()
+            .map(|entry| (entry.run_id, entry.operation))
+            .collect();
+        assert_eq!(
+            trail,
+            [(run, Some("search")), (run, Some("poet")), (parent.run(), None)]
+        );
     }
 
     #[test]

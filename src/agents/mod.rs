@@ -1,6 +1,10 @@
 //! The agents that may run: one file each, one line each in [`all`].
 
+use std::sync::Arc;
+
 use sessile_actors::infra::{AgentClassRegistry, AgentRegistryBuilder};
+
+use crate::workflows::Workflows;
 
 pub mod actions;
 pub mod assistant;
@@ -18,14 +22,16 @@ pub mod reporting;
 mod shapes;
 mod source;
 mod steps;
+pub mod supervisor;
 mod tool_reply;
 pub mod triage;
 mod usage;
 mod words;
 
-/// All agents, not yet frozen. `step_limit` bounds how often one asks its model for an answer.
+/// All agents, not yet frozen. `step_limit` bounds how often one asks its model for an answer; the supervisor follows
+/// `workflows`.
 #[must_use]
-pub fn all(step_limit: u32) -> AgentRegistryBuilder {
+pub fn all(step_limit: u32, workflows: Arc<Workflows>) -> AgentRegistryBuilder {
     AgentClassRegistry::builder()
         .agent(actions::class(step_limit))
         .agent(assistant::class(step_limit))
@@ -34,6 +40,7 @@ pub fn all(step_limit: u32) -> AgentRegistryBuilder {
         .agent(echo::class())
         .agent(optimization::class(step_limit))
         .agent(reporting::class(step_limit))
+        .agent(supervisor::class(workflows))
         .agent(triage::class(step_limit))
 }
 
@@ -43,7 +50,8 @@ mod tests {
 
     #[test]
     fn all_agents_freeze_with_the_assistant_as_the_default() {
-        let agents = all(8).freeze(assistant::NAME).unwrap();
+        let workflows = Arc::new(Workflows::load(None).unwrap());
+        let agents = all(8, workflows).freeze(assistant::NAME).unwrap();
         let names: Vec<_> = agents.classes().map(|class| class.name.as_str()).collect();
         let expected = [
             "actions",
@@ -53,6 +61,7 @@ mod tests {
             "echo",
             "optimization",
             "reporting",
+            "supervisor",
             "triage",
         ];
         assert_eq!(names, expected);

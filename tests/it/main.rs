@@ -26,3 +26,4 @@ mod server;
 mod steering;
 mod store;
 mod threads;
+mod workflows;

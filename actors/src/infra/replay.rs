@@ -202,7 +202,8 @@ impl Family {
     fn begun(&mut self, run: RunId, body: &[u8]) {
         let Ok(Frame {
             agent_name, payload, ..
-        }) = serde_json::from_slice(body) else {
+        }) = serde_json::from_slice(body)
+        else {
             return;
         };
         // A child ends after its own children, so its parent is still known here.

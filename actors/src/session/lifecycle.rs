@@ -42,7 +42,10 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    const FINE: Self = Self { told: true, fault: None };
+    const FINE: Self = Self {
+        told: true,
+        fault: None,
+    };
 
     const fn refused(fault: &'static str) -> Self {
         Self {
@@ -107,7 +110,10 @@ impl Lifecycle {
             }
             Some(_) | None => None,
         };
-        if let Some(parent) = life.and_then(|life| life.parent).and_then(|parent| self.begun.get_mut(&parent)) {
+        if let Some(parent) = life
+            .and_then(|life| life.parent)
+            .and_then(|parent| self.begun.get_mut(&parent))
+        {
             parent.children = parent.children.saturating_sub(1);
         }
         if self.ended.len() == ENDED_RUNS {
@@ -225,15 +231,30 @@ mod tests {
         for (fault, story) in [
             ("a run begins twice", vec![begun.clone(), begun.clone()]),
             ("an event of a run that has not begun", vec![(run, calls(call))]),
-            ("a tool call begins twice", vec![begun.clone(), (run, calls(call)), (run, calls(call))]),
-            ("the end of a tool call that is not open", vec![begun.clone(), (run, returns(call))]),
+            (
+                "a tool call begins twice",
+                vec![begun.clone(), (run, calls(call)), (run, calls(call))],
+            ),
+            (
+                "the end of a tool call that is not open",
+                vec![begun.clone(), (run, returns(call))],
+            ),
             (
                 "a child of a run that has not begun, or has ended",
                 vec![begun.clone(), (child, started(Some(child)))],
             ),
-            ("an event after the run's end", vec![begun.clone(), (run, died()), (run, calls(call))]),
-            ("an event after the run's end", vec![begun.clone(), (run, died()), (run, stopped())]),
-            ("an event after the run's end", vec![begun.clone(), (run, died()), begun.clone()]),
+            (
+                "an event after the run's end",
+                vec![begun.clone(), (run, died()), (run, calls(call))],
+            ),
+            (
+                "an event after the run's end",
+                vec![begun.clone(), (run, died()), (run, stopped())],
+            ),
+            (
+                "an event after the run's end",
+                vec![begun.clone(), (run, died()), begun.clone()],
+            ),
         ] {
             assert_eq!(last(&story), (false, Some(fault)));
         }
@@ -244,12 +265,18 @@ mod tests {
         let (run, child, call) = (RunId::mint(), RunId::mint(), CallId::mint());
         let begun = (run, started(None));
         for (fault, story) in [
-            ("a run ends before its tool calls", vec![begun.clone(), (run, calls(call)), (run, died())]),
+            (
+                "a run ends before its tool calls",
+                vec![begun.clone(), (run, calls(call)), (run, died())],
+            ),
             (
                 "a run ends before its children",
                 vec![begun.clone(), (child, started(Some(run))), (run, stopped())],
             ),
-            ("a run that has not begun ends with an answer or a death", vec![(run, died())]),
+            (
+                "a run that has not begun ends with an answer or a death",
+                vec![(run, died())],
+            ),
         ] {
             assert_eq!(last(&story), (true, Some(fault)));
         }

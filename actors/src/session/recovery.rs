@@ -183,8 +183,14 @@ mod tests {
             ]
         );
         let ends: Vec<_> = records.iter().filter_map(|record| record.end.as_ref()).collect();
-        assert_eq!(ends.iter().map(|end| end.child).collect::<Vec<_>>(), [true, true, false]);
-        assert!(ends[0].message.is_none() && ends[2].message.is_some(), "only the parent's words are a message");
+        assert_eq!(
+            ends.iter().map(|end| end.child).collect::<Vec<_>>(),
+            [true, true, false]
+        );
+        assert!(
+            ends[0].message.is_none() && ends[2].message.is_some(),
+            "only the parent's words are a message"
+        );
     }
 
     #[test]

@@ -260,7 +260,11 @@ fn steps_ended() -> Vec<(&'static str, Event, Value)> {
         };
         ("workflow_completed", event, json!({"workflow": "w", "status": word}))
     };
-    steps.into_iter().map(step).chain(workflows.into_iter().map(workflow)).collect()
+    steps
+        .into_iter()
+        .map(step)
+        .chain(workflows.into_iter().map(workflow))
+        .collect()
 }
 
 fn ends() -> Vec<(&'static str, Event, Value)> {

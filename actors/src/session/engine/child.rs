@@ -65,12 +65,17 @@ impl ChildError {
     }
 
     fn no_such_agent(agent: &str) -> Self {
-        Self::new("no_such_agent", format!("there is no agent {agent}; GET /v1/agents lists them"), false)
+        Self::new(
+            "no_such_agent",
+            format!("there is no agent {agent}; GET /v1/agents lists them"),
+            false,
+        )
     }
 
     /// A child at the last depth could call no tool: that is a context deeper.
     pub(in crate::session) fn too_deep() -> Self {
-        let message = format!("runs and their tool calls nest at most {MAX_DEPTH} deep; let a run above begin this child");
+        let message =
+            format!("runs and their tool calls nest at most {MAX_DEPTH} deep; let a run above begin this child");
         Self::new("too_deep", message, false)
     }
 
@@ -142,7 +147,9 @@ impl Stop {
 impl Engine {
     /// A run begins a child. It is told at once why, where it may not.
     pub(super) fn begin_child(&mut self, new: NewChild, now: Now, fx: &mut Vec<Effect>) {
-        let Some(parent) = self.runs.get(&new.parent) else { return };
+        let Some(parent) = self.runs.get(&new.parent) else {
+            return;
+        };
         if step(&parent.phase, &RunInput::Emit) != RunStep::Take {
             return;
         }
@@ -190,7 +197,10 @@ impl Engine {
                 .is_some_and(|run| run.descendants >= limits.children_per_run)
         };
         let above = self.line_above(Some(new.parent));
-        above.iter().any(full).then(|| ChildError::too_many(limits.children_per_run))
+        above
+            .iter()
+            .any(full)
+            .then(|| ChildError::too_many(limits.children_per_run))
     }
 
     /// The children of a run that have not ended.

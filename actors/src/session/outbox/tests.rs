@@ -276,12 +276,15 @@ fn a_durable_end_is_reported_with_its_run() {
     });
     outbox.begin_commit(8);
     let state = RunState::Stopped;
-    assert_eq!(outbox.commit_done(), [EndedRun {
+    assert_eq!(
+        outbox.commit_done(),
+        [EndedRun {
             run,
             thread,
             state,
             child: false
-        }]);
+        }]
+    );
     let Next::Frames(events) = outbox.next(8, 1_000) else {
         panic!("both are in the window");
     };

@@ -196,7 +196,10 @@ fn an_end_that_a_run_tells_by_itself_is_a_violation_and_ends_the_run() {
     };
     assert_eq!(
         bench.give(Input::Emitted { run: run(1), event }),
-        [Effect::Violation("an end that is not the engine's"), Effect::Cancel(run(1))]
+        [
+            Effect::Violation("an end that is not the engine's"),
+            Effect::Cancel(run(1))
+        ]
     );
     assert_eq!(bench.give(finished(1, answered("42"))), [violator(1)]);
 }
