@@ -14,8 +14,6 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 use turn::Turn;
 
-pub use messages::{Attach, FrameArrived, Resume, SignOfLife, SinkClosed, SinkReady};
-
 use super::{Standing, UserSessionActor};
 use crate::ids::{AttachGen, MessageId, RequestId, RunId, Seq, ThreadId};
 use crate::infra::journal::StoredEvent;
