@@ -141,13 +141,17 @@ fn strategies(savings: &Savings) -> String {
                 name(&strategy.title),
                 dollars(strategy.saves_usd),
                 percent(strategy.saves_percent),
+                match strategy.counts_usd {
+                    Some(counts) if counts.is_zero() => "-".to_owned(),
+                    counts => dollars(counts.unwrap_or(strategy.saves_usd)),
+                },
                 strategy.effort.word().to_owned(),
                 strategy.risk.word().to_owned(),
             ]
         })
         .collect();
-    let header = ["Strategy", "Saves by itself", "Of the cost", "Effort", "Risk"];
-    let table = table(&header, &[false, true, true, false, false], &rows);
+    let header = ["Strategy", "Saves by itself", "Of the cost", "Counts", "Effort", "Risk"];
+    let table = table(&header, &[false, true, true, true, false, false], &rows);
     let note = savings
         .note
         .as_deref()
@@ -251,10 +255,8 @@ fn assumptions(facts: &Facts) -> String {
         }
     }
     if let Some((_, savings)) = &facts.savings {
-        let told = savings
-            .strategies
-            .iter()
-            .filter(|strategy| !strategy.assumption.is_empty());
+        let counted = savings.counted();
+        let told = counted.iter().filter(|strategy| !strategy.assumption.is_empty());
         lines.extend(told.map(|strategy| format!("{}: {}", escape(&strategy.title), escape(&strategy.assumption))));
     }
     if facts.suspicious {
