@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::context::SessionContext;
 use crate::ids::{DocumentId, Epoch, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId, UserId};
 use crate::protocol::client::Page;
-use crate::protocol::server::{History, HistoryMessage, OpenCall, RunState, ThreadSummary};
+use crate::protocol::server::{History, HistoryMessage, OpenCall, PendingApproval, RunState, ThreadSummary};
 
 /// The name of a thread that was made without one, until something is said in it.
 pub const UNNAMED: &str = "New thread";
@@ -156,6 +156,8 @@ pub struct StoredChild {
     pub agent: String,
     /// Calls that began and did not end.
     pub open_calls: Vec<OpenCall>,
+    /// Those of them that wait for a person.
+    pub pending_approvals: Vec<PendingApproval>,
 }
 
 /// What a session commits at once.

@@ -24,7 +24,7 @@ const ALL: ReadLimit = ReadLimit {
     bytes: usize::MAX,
 };
 
-fn begun(run: &Accept, parent: RunId) -> Event {
+pub(super) fn begun(run: &Accept, parent: RunId) -> Event {
     Event::AgentStarted {
         status: "started",
         message: "echo is working on it".to_owned(),
