@@ -1,4 +1,4 @@
-//! The language models that agents may ask: one file each, one line each in [`built_in`]; those of the
+//! The language models that agents may ask: one file each, one line each in `built_in`; those of the
 //! configuration in `network`.
 
 use std::ffi::OsString;
