@@ -4,7 +4,7 @@ import { Card } from "./card.js";
 import { make } from "./dom.js";
 import { Words } from "./words.js";
 
-const SAYS = { waiting: "waits", running: "at work", completed: "done", failed: "failed", skipped: "left out" };
+const SAYS = { waiting: "waits", running: "at work", completed: "done", failed: "failed", skipped: "left out", unknown: "not ended" };
 
 export class Steps {
   // `tools` is what is handed on: {follow, onDecide}.
@@ -68,15 +68,23 @@ class Workflow {
 class Part {
   constructor({ name }, tools) {
     this.tools = tools;
+    this.workflows = new Map();
     this.children = new Map();
     this.state = make("span", { className: "state" });
     this.inside = make("div");
     this.node = make("li", {}, make("p", {}, make("b", {}, name.replaceAll("_", " ")), " ", this.state), this.inside);
   }
 
-  update({ status, children }) {
+  update({ status, children, inner }) {
     this.node.dataset.status = status;
     this.state.textContent = SAYS[status] ?? status;
+    for (const workflow of inner) {
+      if (!this.workflows.has(workflow.key)) {
+        this.workflows.set(workflow.key, new Workflow(workflow, this.tools));
+        this.inside.append(this.workflows.get(workflow.key).node);
+      }
+      this.workflows.get(workflow.key).update(workflow);
+    }
     for (const run of children) {
       if (!this.children.has(run.id)) {
         this.children.set(run.id, new Child(run, this.tools));

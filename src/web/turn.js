@@ -138,10 +138,12 @@ export class Turn {
 function usageOf({ took, usage = {} }) {
   const count = (number, word) => (number ? `${number.toLocaleString()} ${word}${number === 1 ? "" : "s"}` : null);
   const tokens = (usage.input_tokens ?? 0) + (usage.output_tokens ?? 0);
-  const cost = usage.cost_micros ? `$${(usage.cost_micros / 1e6).toFixed(4)}` : null;
+  const cost = usage.cost_micros ? costOf(usage.cost_micros / 1e6) : null;
   const calls = [count(usage.model_calls, "model call"), count(usage.tool_calls, "tool call")];
   return [durationOf(took), ...calls, count(tokens, "token"), cost].filter((part) => part).join(" · ");
 }
+
+const costOf = (dollars) => (dollars < 0.000_05 ? "under $0.0001" : `$${dollars.toFixed(4)}`);
 
 function who(name, at) {
   const time = at ? make("time", { dateTime: at }, timeOf(at)) : null;
