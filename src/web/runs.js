@@ -92,11 +92,16 @@ export class Runs {
     if (isApplied) run.steps.find((step) => step.key === id && (step.isApplied = true));
   }
 
-  // A call that waits for a person, as a snapshot tells it.
-  takePending(pending, root) {
+  // A call that waits for a person, as a snapshot tells it. Only the session that has its run takes a decision.
+  takePending(pending, root, isElsewhere) {
     const run = this.get(pending.run_id) ?? this.open(pending.run_id, root.thread, pending.agent_name ?? "agent");
     if (run !== root) this.begin(run, root.id);
-    askForApproval(run, pending);
+    askForApproval(run, { ...pending, isElsewhere });
+  }
+
+  // A run that ended where its events are not told.
+  endedElsewhere(run) {
+    for (const part of this.byId.values()) if (this.rootOf(part) === run) closeSteps(part);
   }
 
   // The run that answers the message for which this one works.
@@ -158,10 +163,12 @@ function complete(run, { call_id, tool_name, status, result, truncated, executio
   if (call) Object.assign(call, { status, result, truncated, took: execution_time_ms });
 }
 
-function askForApproval(run, { call_id, tool_name, parameters = null, expires_at }) {
+function askForApproval(run, { call_id, tool_name, parameters = null, expires_at, isElsewhere = false }) {
   addStep(run, callOf(call_id, tool_name, parameters));
   const call = run.steps.find((step) => step.key === call_id);
-  if (call?.status === "running") call.approval ??= { until: expires_at, decision: null };
+  // After a reload its beginning may be gone: whoever decides must see what it would do.
+  if (call) call.parameters ??= parameters;
+  if (call?.status === "running") call.approval ??= { until: expires_at, decision: null, isElsewhere };
 }
 
 function decide(run, { call_id, decision, note }) {
@@ -225,10 +232,12 @@ function end(run, type, seq, payload) {
   run.ahead = [];
   if (type === "agent_completed") run.text = payload.result;
   else if ((payload.partial ?? "").length > run.text.length) run.text = payload.partial;
-  for (const step of run.steps) {
-    // A call whose end was never told: the run is over, so it is not at work any more.
-    if (step.status === "running") step.status = "unknown";
-  }
+  closeSteps(run);
+}
+
+// What a run had begun and whose end was never told: the run is over, so nothing of it is at work any more.
+function closeSteps(run) {
+  for (const step of run.steps) if (step.status === "running") step.status = "unknown";
   for (const part of run.workflows.flatMap(({ steps }) => steps)) {
     if (part.status === "running") part.status = "unknown";
     else if (part.status === "waiting") part.status = "skipped";

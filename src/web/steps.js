@@ -67,7 +67,7 @@ class Workflow {
 
 class Part {
   constructor({ name }, tools) {
-    this.tools = tools;
+    Object.assign(this, { name, tools });
     this.workflows = new Map();
     this.children = new Map();
     this.state = make("span", { className: "state" });
@@ -87,7 +87,7 @@ class Part {
     }
     for (const run of children) {
       if (!this.children.has(run.id)) {
-        this.children.set(run.id, new Child(run, this.tools));
+        this.children.set(run.id, new Child(run, this.tools, run.agent === this.name ? "its work" : run.agent));
         this.inside.append(this.children.get(run.id).node);
       }
       this.children.get(run.id).update({ run });
@@ -97,12 +97,12 @@ class Part {
 
 // A child run: open while it works, closed once it is done, unless a person chose otherwise.
 class Child {
-  constructor(run, tools) {
+  constructor(run, tools, label = run.agent) {
     this.steps = new Steps(make("div", { className: "steps" }), tools);
     this.text = make("div", { className: "text" });
     this.words = new Words(this.text, tools.follow);
     this.trouble = make("p", { className: "end", hidden: true });
-    this.label = make("span", {}, run.agent);
+    this.label = make("span", {}, label);
     const summary = make("summary", { onclick: () => (this.isChosen = true) }, this.label);
     this.node = make("details", { className: "child", open: run.end === null, data: { run: run.id } }, summary);
     this.node.append(this.steps.box, this.text, this.trouble);

@@ -76,10 +76,11 @@ export class Turn {
     this.showProgress();
   }
 
-  // Shows an answer of which the words alone are known.
-  showAnswer(content, isPartial) {
+  // Shows an answer of which the words alone are known, and of its run perhaps the beginning.
+  showAnswer(content, isPartial, run) {
     this.become("ended");
     this.openReply(this.agent);
+    if (run) this.steps.show(run);
     this.words.show(content, true);
     if (isPartial) this.showEnd({ trouble: "This run ended before its time." });
     this.showProgress();

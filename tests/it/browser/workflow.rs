@@ -35,7 +35,7 @@ async fn a_question_about_a_file_is_worked_on_in_steps_and_answered_by_a_report_
             ["triage", "sequence", "data", "optimization", "actions", "reporting"].map(|step| format!("{step} done")),
         );
         // The child that works for a step stands in it, closed by now, with its tool's card.
-        let child = "[...document.querySelectorAll('.parts li')]
+        let child = "[...document.querySelectorAll('.parts > li')]
             .findLast((part) => part.querySelector('b').textContent === 'data').querySelector('details.child')";
         assert_eq!(page.value(&format!("{child}.open")).await, json!(false));
         let figure = format!(
@@ -98,7 +98,7 @@ async fn steps_keep_nobody_out_and_fit_a_phone() {
 
 /// Each step with its state, in the order in which they are shown.
 async fn steps(page: &Page) -> Vec<String> {
-    let shown = "[...document.querySelectorAll('.parts li')].map((part) => part.querySelector('p').innerText.trim())";
+    let shown = "[...document.querySelectorAll('.parts > li')].map((part) => part.querySelector('p').innerText.trim())";
     serde_json::from_value(page.value(shown).await).unwrap()
 }
 
