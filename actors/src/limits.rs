@@ -203,6 +203,7 @@ impl Limits {
             messages_per_second: self.messages_per_second,
             message_burst: self.message_burst,
             history_page_max: self.history_page_max,
+            document_bytes: self.document_bytes,
         }
     }
 }

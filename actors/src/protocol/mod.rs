@@ -42,4 +42,6 @@ pub struct WireLimits {
     pub message_burst: u32,
     /// Entries of one history page at most.
     pub history_page_max: usize,
+    /// Largest document, in bytes.
+    pub document_bytes: usize,
 }
