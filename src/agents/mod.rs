@@ -9,6 +9,7 @@ use crate::workflows::Workflows;
 pub mod actions;
 pub mod assistant;
 mod conversation;
+pub mod corpus_admin;
 pub mod data;
 pub mod data_helper;
 mod decide;
@@ -35,6 +36,7 @@ pub fn all(step_limit: u32, workflows: Arc<Workflows>) -> AgentRegistryBuilder {
     AgentClassRegistry::builder()
         .agent(actions::class(step_limit))
         .agent(assistant::class(step_limit))
+        .agent(corpus_admin::class(step_limit))
         .agent(data::class(step_limit))
         .agent(data_helper::class(step_limit))
         .agent(echo::class())
@@ -56,6 +58,7 @@ mod tests {
         let expected = [
             "actions",
             "assistant",
+            "corpus_admin",
             "data",
             "data_helper",
             "echo",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use sessile_actors::testing::FakeTool;
 
+mod documents;
 mod doubles;
 mod lies;
 mod outputs;

@@ -11,6 +11,7 @@ mod process;
 mod backpressure;
 mod commands;
 mod conversation;
+mod corpus_admin;
 mod documents;
 mod drain;
 mod floods;
