@@ -24,6 +24,7 @@ mod shapes;
 mod source;
 mod steps;
 pub mod supervisor;
+pub mod supply_researcher;
 mod tool_reply;
 pub mod triage;
 mod usage;
@@ -43,6 +44,7 @@ pub fn all(step_limit: u32, workflows: Arc<Workflows>) -> AgentRegistryBuilder {
         .agent(optimization::class(step_limit))
         .agent(reporting::class(step_limit))
         .agent(supervisor::class(workflows))
+        .agent(supply_researcher::class(step_limit))
         .agent(triage::class(step_limit))
 }
 
@@ -65,6 +67,7 @@ mod tests {
             "optimization",
             "reporting",
             "supervisor",
+            "supply_researcher",
             "triage",
         ];
         assert_eq!(names, expected);
