@@ -9,6 +9,7 @@ mod documents;
 mod doubles;
 mod lies;
 mod outputs;
+mod research;
 mod with_tools;
 
 use doubles::{WITH_DATA, agents_alone, agents_with_tools, analysis, ask, asked, catalogue, savings};

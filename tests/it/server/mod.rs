@@ -22,6 +22,7 @@ mod identity;
 mod limits;
 mod logs;
 mod people;
+mod research;
 mod resume;
 mod start;
 mod threads;
