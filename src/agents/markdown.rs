@@ -74,6 +74,17 @@ pub fn percent(share: Decimal) -> String {
     format!("{:.2}%", cents(share))
 }
 
+/// A block that shows a text letter by letter. Its fence is longer than any in the text.
+pub fn fenced(text: &str) -> String {
+    let mut longest = 0;
+    for run in text.split(|character| character != '`') {
+        longest = longest.max(run.len());
+    }
+    let fence = "`".repeat(longest.max(2) + 1);
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    format!("{fence}text\n{text}{end}{fence}\n")
+}
+
 /// A table. Its cells are Markdown already; `numbers` says which columns stand to the right.
 pub fn table(header: &[&str], numbers: &[bool], rows: &[Vec<String>]) -> String {
     let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
@@ -132,6 +143,12 @@ mod tests {
             assert_eq!(dollars(amount.parse().unwrap()), told, "{amount}");
         }
         assert_eq!(percent("45.1".parse().unwrap()), "45.10%");
+    }
+
+    #[test]
+    fn a_fence_is_longer_than_any_in_its_text() {
+        assert_eq!(fenced("a"), "```text\na\n```\n");
+        assert_eq!(fenced("```\n# b\n````\n"), "`````text\n```\n# b\n````\n`````\n");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::workflows::Workflows;
 pub mod actions;
 pub mod assistant;
 mod conversation;
+pub mod corpus_admin;
 pub mod data;
 pub mod data_helper;
 mod decide;
@@ -23,6 +24,7 @@ mod shapes;
 mod source;
 mod steps;
 pub mod supervisor;
+pub mod supply_researcher;
 mod tool_reply;
 pub mod triage;
 mod usage;
@@ -35,12 +37,14 @@ pub fn all(step_limit: u32, workflows: Arc<Workflows>) -> AgentRegistryBuilder {
     AgentClassRegistry::builder()
         .agent(actions::class(step_limit))
         .agent(assistant::class(step_limit))
+        .agent(corpus_admin::class(step_limit))
         .agent(data::class(step_limit))
         .agent(data_helper::class(step_limit))
         .agent(echo::class())
         .agent(optimization::class(step_limit))
         .agent(reporting::class(step_limit))
         .agent(supervisor::class(workflows))
+        .agent(supply_researcher::class(step_limit))
         .agent(triage::class(step_limit))
 }
 
@@ -56,12 +60,14 @@ mod tests {
         let expected = [
             "actions",
             "assistant",
+            "corpus_admin",
             "data",
             "data_helper",
             "echo",
             "optimization",
             "reporting",
             "supervisor",
+            "supply_researcher",
             "triage",
         ];
         assert_eq!(names, expected);

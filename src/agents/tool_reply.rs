@@ -21,7 +21,7 @@ pub struct NoResult {
 
 impl NoResult {
     /// Says why `reply` is no result, if it is none.
-    fn of(tool: &'static str, reply: ToolReply) -> Result<Value, Self> {
+    pub fn of(tool: &'static str, reply: ToolReply) -> Result<Value, Self> {
         let (why, retryable) = match reply.status {
             ToolStatus::Ok => return Ok(reply.result),
             ToolStatus::Error => (reason(&reply.result), false),

@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 use sessile_actors::testing::FakeTool;
 
+mod documents;
 mod doubles;
 mod lies;
 mod outputs;
+mod research;
 mod with_tools;
 
 use doubles::{WITH_DATA, agents_alone, agents_with_tools, analysis, ask, asked, catalogue, savings};
