@@ -17,6 +17,7 @@ use sessile_actors::infra::memory::MemoryJournal;
 use sessile_actors::infra::metrics::Metrics;
 use sessile_actors::infra::model::ModelRegistry;
 use sessile_actors::infra::{AgentClassRegistry, CpuPool, Infra, ToolClassRegistry};
+use sessile_actors::limits::Limits;
 use sessile_actors::shard::Shard;
 use sessile_actors::supervisor::{Drain, ReviveSessions, RootSupervisor};
 use tokio::runtime::{Handle, Runtime};
@@ -143,7 +144,10 @@ fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow:
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
         credentials: Arc::new(gate.clone()),
-        limits: config.limits.clone(),
+        limits: Limits {
+            budgets: config.budgets.clone(),
+            ..config.limits.clone()
+        },
         metrics: Metrics::default(),
         cpu: CpuPool::new(io.handle().clone(), cores()),
     })

@@ -117,6 +117,7 @@
 
 #![warn(missing_docs)]
 
+pub mod budgets;
 pub mod context;
 pub mod ids;
 pub mod infra;

@@ -58,6 +58,7 @@ fn above_zero(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
         ("server.request_timeout", config.server.request_timeout),
         ("auth.guest_ttl", config.auth.guest_ttl),
         ("auth.ticket_ttl", config.auth.ticket_ttl),
+        ("budgets.user_window", config.budgets.user_window),
         ("models.connect_timeout", config.models.connect_timeout),
         ("models.first_token_timeout", config.models.first_token_timeout),
         ("models.stall_timeout", config.models.stall_timeout),

@@ -113,7 +113,7 @@ pub enum Event {
     },
     /// A budget is nearly used up.
     BudgetWarning {
-        /// Which: steps, tool_calls, tokens, cost, time.
+        /// Which: whose it is and what it counts, as `run.tokens` or `user.cost_micros`.
         budget: String,
         /// Used so far.
         used: f64,
@@ -282,6 +282,8 @@ pub struct Usage {
     pub model_calls: u32,
     /// Calls of tools.
     pub tool_calls: u32,
+    /// Calls of models, and thoughts of the agent outside of them.
+    pub steps: u32,
     /// What the models cost, in millionths of a US dollar; left out where nothing is known to have cost anything.
     #[serde(skip_serializing_if = "is_zero")]
     pub cost_micros: u64,
