@@ -121,10 +121,7 @@ impl Charge {
     pub const NONE: Self = Self::of_kinds([0; 7]);
 
     /// One step, and nothing else.
-    pub const STEP: Self = Self {
-        steps: 1,
-        ..Self::NONE
-    };
+    pub const STEP: Self = Self { steps: 1, ..Self::NONE };
 
     /// From what was used of each of [`Kind::ALL`].
     #[must_use]
@@ -397,10 +394,7 @@ mod tests {
     use super::*;
 
     fn steps(steps: u64) -> Charge {
-        Charge {
-            steps,
-            ..Charge::NONE
-        }
+        Charge { steps, ..Charge::NONE }
     }
 
     #[test]

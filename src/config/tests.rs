@@ -83,7 +83,8 @@ fn no_key_is_missing_from_the_default_file() {
     }
     assert_eq!(limits.len(), known.as_object().unwrap().len());
     // The other sections have no defaults in Rust, so that a key which is missing in the file is an error.
-    for (section, keys) in file.iter().filter(|(section, _)| *section != "limits") {
+    let by_hand = ["limits", "budgets"];
+    for (section, keys) in file.iter().filter(|(section, _)| !by_hand.contains(&section.as_str())) {
         for key in keys.as_table().into_iter().flat_map(toml::Table::keys) {
             let mut without = file.clone();
             without[section].as_table_mut().unwrap().remove(key);
@@ -91,6 +92,20 @@ fn no_key_is_missing_from_the_default_file() {
             says(error.message(), &["missing field", key]);
         }
     }
+}
+
+#[test]
+fn every_budget_is_in_the_default_file_but_the_time_of_a_run() {
+    let file: toml::Table = include_str!("../../config/default.toml").parse().unwrap();
+    let known = serde_json::to_value(Budgets::default()).unwrap();
+    for scope in ["run", "session", "user"] {
+        let keys = known[scope].as_object().unwrap().keys();
+        let named = file["budgets"][scope].as_table().unwrap();
+        let missing: Vec<_> = keys.filter(|key| !named.contains_key(*key)).collect();
+        let expected: &[&str] = if scope == "run" { &["time"] } else { &[] };
+        assert_eq!(missing, expected, "{scope}");
+    }
+    assert_eq!(Config::default().budgets, Budgets::default());
 }
 
 #[test]

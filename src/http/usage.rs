@@ -13,7 +13,12 @@ use super::{Caller, Problem, State};
 pub(super) async fn used(caller: Caller, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let budgets = &state.infra.limits.budgets;
     let window = budgets.window_at(SystemTime::now());
-    let used = state.infra.threads.usage(caller.0.user, window).await.map_err(refused)?;
+    let used = state
+        .infra
+        .threads
+        .usage(caller.0.user, window)
+        .await
+        .map_err(refused)?;
     Ok(HttpResponse::Ok().json(serde_json::json!({
         "since": rfc3339(window.start),
         "resets_at": rfc3339(window.end),

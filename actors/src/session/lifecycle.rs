@@ -105,7 +105,9 @@ impl Lifecycle {
             Some(life) if !life.open_calls.is_empty() => Some("a run ends before its tool calls"),
             Some(life) if life.children > 0 => Some("a run ends before its children"),
             // A run that waited in the queue may be ended there.
-            None if !matches!(event, Event::AgentStopped { .. } | Event::AgentError { .. }) && !is_out_of_budget(event) => {
+            None if !matches!(event, Event::AgentStopped { .. } | Event::AgentError { .. })
+                && !is_out_of_budget(event) =>
+            {
                 Some("a run that has not begun ends with an answer or a death")
             }
             Some(_) | None => None,

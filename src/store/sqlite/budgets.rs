@@ -68,11 +68,7 @@ pub(super) async fn refuse_more(
 }
 
 /// What the user has used in the window.
-pub(super) async fn by_user(
-    db: &mut SqliteConnection,
-    user: &UserId,
-    window: &Window,
-) -> Result<Charge, sqlx::Error> {
+pub(super) async fn by_user(db: &mut SqliteConnection, user: &UserId, window: &Window) -> Result<Charge, sqlx::Error> {
     let row = sqlx::query(BY_USER)
         .bind(user.as_str())
         .bind(rows::micros(window.start))

@@ -44,7 +44,10 @@ impl State {
         let session = caller.session.session();
         let used = self.used.get(caller.user());
         caller.gate.refuses(&Totals {
-            session: used.and_then(|used| used.sessions.get(&session)).copied().unwrap_or_default(),
+            session: used
+                .and_then(|used| used.sessions.get(&session))
+                .copied()
+                .unwrap_or_default(),
             user: self.used_by_user(caller.user(), &caller.gate.window),
         })
     }

@@ -69,7 +69,12 @@ impl UserSessionActor {
         let all_events = events.len() == open.outbox.pending_len();
         let mut commands: Vec<(StoreCommand, Asker)> = Vec::new();
         // What was used is counted in the commit of the events that it brought, and before a new message is judged by it.
-        let charge = open.engine.take_charge(Self::now());
+        let begins = |(command, _): &(StoreCommand, Asker)| {
+            matches!(command, StoreCommand::Accept(_) | StoreCommand::Promote { .. })
+        };
+        let charge = open
+            .engine
+            .take_charge(all_events && open.commits.waiting.iter().any(begins), Self::now());
         commands.extend(charge.map(|charge| (StoreCommand::Charge(charge), Asker::Costs)));
         if all_events {
             commands.extend(open.commits.waiting.drain(..));

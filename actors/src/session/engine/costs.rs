@@ -96,8 +96,13 @@ impl Engine {
     }
 
     /// What the store should count now; none where that can wait. Give it back by [`Engine::not_charged`] where it could not.
-    pub fn take_charge(&mut self, now: Now) -> Option<Charge> {
-        if !self.owes() {
+    ///
+    /// Before a run begins it counts what there is, and be it nothing, where a budget is not the run's alone: its answer
+    /// says what the session used before it came back, and what the user used elsewhere.
+    pub fn take_charge(&mut self, begins: bool, now: Now) -> Option<Charge> {
+        let budgets = &self.rules.limits.budgets;
+        let is_shared = !budgets.session.are_none() || !budgets.user.are_none();
+        if !self.owes() && !(begins && is_shared) {
             return None;
         }
         self.accrue(now);

@@ -113,7 +113,9 @@ pub(super) fn refusal(code: ErrorCode, message: impl Into<String>, reply_to: Opt
 
 pub(super) fn exhausted(spent: &Spent, reply_to: Option<MessageId>, now: Now) -> Effect {
     let mut error = Engine::error(ErrorCode::BudgetExhausted, spent.sentence(), reply_to);
-    let wait = spent.resets_at.map(|at| at.duration_since(now.wall).unwrap_or_default());
+    let wait = spent
+        .resets_at
+        .map(|at| at.duration_since(now.wall).unwrap_or_default());
     error.retryable = wait.is_some();
     error.retry_after_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     error.details = Some(serde_json::json!({
