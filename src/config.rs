@@ -41,6 +41,26 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// This process's environment, and nothing else.
+    #[must_use]
+    pub fn environment() -> Self {
+        Self {
+            env: std::env::vars_os().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets a key, dotted as in `server.listen`, over all that lies below.
+    #[must_use]
+    pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.flags.push(Flag {
+            name: "a setting of the program",
+            key: key.into(),
+            value: value.into(),
+        });
+        self
+    }
+
     /// Says which layers there are, for people: "the defaults, the file sessile.toml, 1 environment variable, 2 flags".
     #[must_use]
     pub fn summary(&self) -> String {

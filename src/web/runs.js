@@ -59,7 +59,7 @@ export class Runs {
         addStep(run, { kind: "warning", key: seq, text: budget(payload) });
         break;
       case "workflow_started":
-        addStep(run, workflowOf(seq, payload));
+        beginWorkflow(run, workflowOf(seq, payload));
         break;
       case "step_started":
         atStep(run, payload, "running");
@@ -129,7 +129,7 @@ export class Runs {
   // behind a gap in it, `parent` the run that began it.
   open(id, thread, agent) {
     if (!this.byId.has(id)) {
-      const nothing = { seq: 0, steps: [], ref: null, text: "", bytes: 0, ahead: [], end: null, parent: null, isBegun: false };
+      const nothing = { seq: 0, steps: [], ref: null, text: "", bytes: 0, ahead: [], end: null, parent: null, isBegun: false, workflows: [] };
       this.byId.set(id, { id, thread, agent, ...nothing });
       this.forget();
     }
@@ -175,22 +175,34 @@ function budget({ budget: name, used, limit }) {
 }
 
 function workflowOf(seq, { workflow, steps }) {
-  const waiting = steps.map((name) => ({ name, status: "waiting", children: [] }));
+  const waiting = steps.map((name) => ({ name, status: "waiting", children: [], inner: null }));
   return { kind: "workflow", key: `workflow ${seq}`, name: workflow, steps: waiting };
+}
+
+// A workflow stands in the step of another that is at work for it, or by itself.
+function beginWorkflow(run, workflow) {
+  if (run.workflows.some(({ key }) => key === workflow.key)) return;
+  const outer = stepsAtWork(run).find(({ children, inner }) => children.length === 0 && inner === null);
+  if (outer) outer.inner = workflow;
+  else addStep(run, workflow);
+  run.workflows.unshift(workflow);
 }
 
 // The step of the newest workflow that has one of this name.
 function atStep(run, { step, step_number }, status) {
-  const workflows = run.steps.filter(({ kind }) => kind === "workflow").reverse();
-  const [found] = workflows.flatMap(({ steps }) => steps.filter(({ name }) => name === step));
-  const known = found ?? workflows[0]?.steps[step_number - 1];
+  const [found] = run.workflows.flatMap(({ steps }) => steps.filter(({ name }) => name === step));
+  const known = found ?? run.workflows[0]?.steps[step_number - 1];
   if (known) known.status = status;
 }
 
-// The step that a child works for: one of its agent's name that is at work, or else the only one at work without a child.
+// Those of the newest workflow come first.
+function stepsAtWork(run) {
+  return run.workflows.flatMap(({ steps }) => steps.filter(({ status }) => status === "running"));
+}
+
+// The step that a child works for: one of its agent's name that is at work, or else one without a child.
 function stepFor(run, agent) {
-  const workflow = run.steps.findLast(({ kind }) => kind === "workflow");
-  const atWork = workflow?.steps.filter(({ status }) => status === "running") ?? [];
+  const atWork = stepsAtWork(run).filter(({ inner }) => inner === null);
   return atWork.find(({ name }) => name === agent) ?? atWork.find(({ children }) => children.length === 0) ?? atWork[0];
 }
 
@@ -220,7 +232,9 @@ function end(run, type, seq, payload) {
   for (const step of run.steps) {
     // A call whose end was never told: the run is over, so it is not at work any more.
     if (step.status === "running") step.status = "unknown";
-    for (const part of step.steps ?? []) if (part.status === "running" || part.status === "waiting") part.status = "skipped";
+  }
+  for (const part of run.workflows.flatMap(({ steps }) => steps)) {
+    if (part.status === "running" || part.status === "waiting") part.status = "skipped";
   }
 }
 

@@ -74,9 +74,14 @@ class Part {
     this.node = make("li", {}, make("p", {}, make("b", {}, name.replaceAll("_", " ")), " ", this.state), this.inside);
   }
 
-  update({ status, children }) {
+  update({ status, children, inner }) {
     this.node.dataset.status = status;
     this.state.textContent = SAYS[status] ?? status;
+    if (inner && !this.inner) {
+      this.inner = new Workflow(inner, this.tools);
+      this.inside.append(this.inner.node);
+    }
+    if (inner) this.inner.update(inner);
     for (const run of children) {
       if (!this.children.has(run.id)) {
         this.children.set(run.id, new Child(run, this.tools));

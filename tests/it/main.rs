@@ -11,6 +11,7 @@ mod architecture;
 mod browser;
 mod budgets;
 mod chat;
+mod children;
 mod crash;
 mod custom;
 mod echo;

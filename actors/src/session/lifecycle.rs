@@ -8,9 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::ids::{CallId, RunId};
 use crate::protocol::server::{DeathCause, Event};
-
-/// Tool calls of one run that are open at once. Beyond: a fault, and the run ends.
-const OPEN_CALLS: usize = 1_024;
+use crate::session::engine::OPEN_CALLS;
 
 /// Runs whose end is remembered, so that nothing is told after it. Of older ones an end that comes again is not recognised.
 const ENDED_RUNS: usize = 256;

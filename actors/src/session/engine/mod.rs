@@ -28,6 +28,7 @@ pub use child::{ChildError, ChildReport, NewChild};
 pub use ending::{Ending, Outcome, Stop};
 pub use op::{Arrived, Fresh, Rating};
 pub use people::STEERING_WAITING;
+pub(in crate::session) use run::OPEN_CALLS;
 pub use run::{RunInput, RunPhase, RunStep, step};
 pub use vocabulary::{Effect, Emission, Input, Now, Rules, StartRun};
 
@@ -257,7 +258,10 @@ impl Engine {
         };
         let mut waits_no_more = false;
         match &event {
-            Event::ToolExecuting { call_id, tool_name, .. } => run.open_call(*call_id, tool_name, now.mono),
+            Event::ToolExecuting { call_id, tool_name, .. } if run.open_call(*call_id, tool_name, now.mono) => {}
+            Event::ToolExecuting { .. } => {
+                return self.violated(id, "a tool call that is open already, or one too many", now, fx);
+            }
             Event::ToolCompleted { call_id, .. } if run.close_call(*call_id) => {
                 waits_no_more = run.people.wait_no_more(*call_id);
             }
