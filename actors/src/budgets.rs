@@ -13,6 +13,9 @@ use crate::protocol::server::rfc3339;
 /// The largest use that is told apart from a larger one: the largest count that JSON's numbers hold exactly. Sums stop there.
 pub const MOST: u64 = (1 << 53) - 1;
 
+/// The longest window of a user, a year: what is meant for longer is no window any more.
+pub const LONGEST_WINDOW: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// What part of a cap is a warning: four fifths, 80 %.
 const WARN_AT: (u128, u128) = (4, 5);
 
@@ -47,15 +50,25 @@ impl Kind {
         Self::StoredBytes,
     ];
 
-    /// The word in configuration and on the wire.
+    /// The word for it in the name of a budget.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CostMicros => "cost",
+            Self::TimeMs => "time",
+            Self::Steps | Self::ToolCalls | Self::Tokens | Self::ToolOutputBytes | Self::StoredBytes => self.field(),
+        }
+    }
+
+    /// Its field in a [`Charge`], with the unit.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
         match self {
             Self::Steps => "steps",
             Self::ToolCalls => "tool_calls",
             Self::Tokens => "tokens",
             Self::CostMicros => "cost_micros",
-            Self::TimeMs => "time",
+            Self::TimeMs => "time_ms",
             Self::ToolOutputBytes => "tool_output_bytes",
             Self::StoredBytes => "stored_bytes",
         }
@@ -275,12 +288,12 @@ impl Budgets {
     #[must_use]
     pub fn window_at(&self, at: SystemTime) -> Window {
         let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let length = self.user_window.as_micros().max(1);
+        let length = self.user_window.min(LONGEST_WINDOW).as_micros().max(1);
         let start = u64::try_from(since.as_micros() / length * length).unwrap_or(0);
         let start = SystemTime::UNIX_EPOCH + Duration::from_micros(start);
         Window {
             start,
-            end: start + self.user_window,
+            end: start + self.user_window.min(LONGEST_WINDOW),
         }
     }
 }

@@ -1,3 +1,5 @@
+mod budgets;
+
 use std::fs;
 
 use super::*;
@@ -92,20 +94,6 @@ fn no_key_is_missing_from_the_default_file() {
             says(error.message(), &["missing field", key]);
         }
     }
-}
-
-#[test]
-fn every_budget_is_in_the_default_file_but_the_time_of_a_run() {
-    let file: toml::Table = include_str!("../../config/default.toml").parse().unwrap();
-    let known = serde_json::to_value(Budgets::default()).unwrap();
-    for scope in ["run", "session", "user"] {
-        let keys = known[scope].as_object().unwrap().keys();
-        let named = file["budgets"][scope].as_table().unwrap();
-        let missing: Vec<_> = keys.filter(|key| !named.contains_key(*key)).collect();
-        let expected: &[&str] = if scope == "run" { &["time"] } else { &[] };
-        assert_eq!(missing, expected, "{scope}");
-    }
-    assert_eq!(Config::default().budgets, Budgets::default());
 }
 
 #[test]

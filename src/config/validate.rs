@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use sessile_actors::budgets::LONGEST_WINDOW;
 use sessile_actors::context::Roles;
 
 use super::layers::Layers;
@@ -92,6 +93,10 @@ fn in_step(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
     if config.auth.leeway > LEEWAY_MAX {
         let problem = "it is above 5m, and expired tokens would live on: mend the clocks instead".to_owned();
         invalid("auth.leeway", problem);
+    }
+    if config.budgets.user_window > LONGEST_WINDOW {
+        let problem = "it is above 366days: name a shorter one, such as \"30days\"".to_owned();
+        invalid("budgets.user_window", problem);
     }
     let limits = &config.limits;
     let pairs = [

@@ -50,7 +50,7 @@ pub struct WireLimits {
     pub budgets: WireBudgets,
 }
 
-/// The budgets that there are, each by its name within its scope. What is not named has no cap.
+/// The budgets that there are, each by what it counts, with the unit. What is not named has no cap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WireBudgets {
     /// Of one run, with its child runs.
@@ -67,7 +67,7 @@ impl WireBudgets {
     /// What a client is told of these.
     #[must_use]
     pub fn of(budgets: &Budgets) -> Self {
-        let named = |caps: &Caps| caps.each().map(|(kind, cap)| (kind.as_str(), cap)).collect();
+        let named = |caps: &Caps| caps.each().map(|(kind, cap)| (kind.field(), cap)).collect();
         Self {
             run: named(&budgets.run),
             session: named(&budgets.session),

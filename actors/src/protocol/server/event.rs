@@ -113,9 +113,9 @@ pub enum Event {
     },
     /// A budget is nearly used up.
     BudgetWarning {
-        /// Which: whose it is and what it counts, as `run.tokens` or `user.cost_micros`.
+        /// Which: whose it is and what it counts, as `run.tokens` or `user.cost`.
         budget: String,
-        /// Used so far.
+        /// Used so far: a count, bytes, milliseconds, or millionths of a US dollar.
         used: f64,
         /// What there is.
         limit: f64,

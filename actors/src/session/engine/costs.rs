@@ -71,8 +71,11 @@ impl Engine {
     /// Counts what a run used: for the run at its root, the session and the user. What a run that has ended used still
     /// counts for these two.
     pub(super) fn charge(&mut self, run: RunId, charge: Charge) {
-        let root = self.line_above(Some(run)).last().copied();
-        if let Some(root) = root.and_then(|root| self.runs.get_mut(&root)) {
+        let mut root = run;
+        while let Some(parent) = self.runs.get(&root).and_then(|run| run.parent) {
+            root = parent;
+        }
+        if let Some(root) = self.runs.get_mut(&root) {
             root.used.charge = root.used.charge.plus(charge);
         }
         self.costs.add(charge);
@@ -156,19 +159,24 @@ impl Engine {
         let totals = self.costs.totals();
         let resets_at = budgets.window_at(now.wall).end;
         let (of_run, of_session, of_user) = (budgets.run, budgets.session, budgets.user);
+        // The run clock ends a run whose time is over; here it is warned before.
+        let of_run_with_time = Caps {
+            time: self.rules.limits.run_time,
+            ..of_run
+        };
         let mut spent = Vec::new();
         for run in self.runs.values_mut() {
             if run.parent.is_some() || run.phase != RunPhase::Running {
                 continue;
             }
             let scopes = [
-                (Scope::Run, of_run, run.used.charge, None),
-                (Scope::Session, of_session, totals.session, None),
-                (Scope::User, of_user, totals.user, Some(resets_at)),
+                (Scope::Run, of_run, of_run_with_time, run.used.charge, None),
+                (Scope::Session, of_session, of_session, totals.session, None),
+                (Scope::User, of_user, of_user, totals.user, Some(resets_at)),
             ];
             let mut exceeded = None;
-            for (scope, caps, used, resets_at) in scopes {
-                warn(run, scope, &caps, &used, now, fx);
+            for (scope, caps, warns, used, resets_at) in scopes {
+                warn(run, scope, &warns, &used, now, fx);
                 let found = caps.exceeded_by(&used);
                 exceeded = exceeded.or(found.map(|found| Spent::of(scope, found, resets_at)));
             }
