@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use secrecy::SecretString;
 use serde::Deserialize;
+use sessile_actors::budgets::Budgets;
 use sessile_actors::limits::Limits;
 
 mod effective;
@@ -112,6 +113,8 @@ pub struct Config {
     pub log: Log,
     /// The runtime's bounds.
     pub limits: Limits,
+    /// What runs, sessions and users may use in all.
+    pub budgets: Budgets,
 }
 
 /// The listener and who may talk to it.

@@ -17,6 +17,7 @@ use sessile_actors::infra::memory::MemoryJournal;
 use sessile_actors::infra::metrics::Metrics;
 use sessile_actors::infra::model::ModelRegistry;
 use sessile_actors::infra::{AgentClassRegistry, AgentRegistryBuilder, CpuPool, Infra, ToolClassRegistry};
+use sessile_actors::limits::Limits;
 use sessile_actors::shard::Shard;
 use sessile_actors::supervisor::{Drain, ReviveSessions, RootSupervisor};
 use tokio::runtime::{Handle, Runtime};
@@ -159,7 +160,10 @@ fn infra(config: &Config, mut parts: Parts, stores: &Stores, gate: &Gate, io: &R
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
         credentials: Arc::new(gate.clone()),
-        limits: config.limits.clone(),
+        limits: Limits {
+            budgets: config.budgets.clone(),
+            ..config.limits.clone()
+        },
         metrics: Metrics::default(),
         cpu: CpuPool::new(io.handle().clone(), cores()),
     })

@@ -102,7 +102,7 @@
 //! | session | supervisor | `Rate`, `RunChanged`, `Presence`, `AskYield`, `ThreadGone`, `Leave`, and `SessionEnded` as its last word |
 //! | session | its sink | the trait [`Sink`](session::sink::Sink): `push`, `grant`, `ping`, `close` |
 //! | sink | its session | [`FrameArrived`](session::actor::FrameArrived), [`SinkReady`](session::actor::SinkReady), [`SignOfLife`](session::actor::SignOfLife), [`SinkClosed`](session::actor::SinkClosed) |
-//! | run | its session | `Emit`, `NeedDispatcher`, `BeginChild`, `RunFinished` |
+//! | run | its session | `Emit`, `Use`, `NeedDispatcher`, `BeginChild`, `RunFinished` |
 //! | session | a run that began a child | the child's [`ChildEnd`](session::run::ChildEnd), once |
 //! | run | its dispatcher | `ExecuteTool` |
 //! | session | its dispatcher | `CallDecided`: what a person said of a call that waits for approval |
@@ -118,7 +118,7 @@
 //! | --- | --- |
 //! | [`ids`], [`context`] | the names of things, and for whom a run works |
 //! | [`protocol`] | what goes over the wire: client frames, events, close codes |
-//! | [`limits`] | every bound |
+//! | [`limits`], [`budgets`] | every bound, and what may be used in all |
 //! | [`infra`] | what is shared: agents, tools, models, and the ports of the journal |
 //! | [`session::engine`] | what a session decides: queues, runs, stops, ends |
 //! | [`session::actor`] | what a session does: frames in, events to the journal, events out |
@@ -129,6 +129,7 @@
 
 #![warn(missing_docs)]
 
+pub mod budgets;
 pub mod context;
 pub mod ids;
 pub mod infra;

@@ -9,6 +9,7 @@ mod agents;
 mod approvals;
 mod architecture;
 mod browser;
+mod budgets;
 mod chat;
 mod children;
 mod crash;

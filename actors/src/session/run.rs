@@ -1,6 +1,7 @@
 //! One run at work: what its agent may touch. The task that it is stands in `task`.
 
 mod child;
+mod steps;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use crate::context::UserExecutionContext;
 use crate::ids::{CallId, DocumentId};
 use crate::infra::Infra;
 use crate::infra::agents::AgentError;
-use crate::infra::model::{ChatMessage, Model, ModelUsage};
+use crate::infra::model::{ChatMessage, Model};
 use crate::infra::tools::ToolSpec;
 use crate::protocol::server::{Event, ToolStatus, Usage};
 use crate::session::actor::{NeedDispatcher, UserSessionActor};
@@ -70,7 +71,8 @@ pub struct RunContext {
     handed: Handed,
     /// Child runs at once; the rest wait.
     child_places: Arc<Semaphore>,
-    steps: u32,
+    /// How many thoughts it told.
+    thoughts: u32,
     usage: Usage,
     output: Output,
 }
@@ -182,23 +184,6 @@ impl RunContext {
         Ok(told)
     }
 
-    /// Tells what the agent is thinking about.
-    ///
-    /// # Errors
-    /// [`RunOver`] where the run has ended.
-    pub async fn think(&mut self, reasoning: impl Into<String>) -> Result<(), RunOver> {
-        self.steps += 1;
-        let mut reasoning: String = reasoning.into();
-        reasoning.truncate(boundary(&reasoning, THOUGHT_BYTES));
-        self.emitter
-            .emit(Event::AgentThinking {
-                reasoning,
-                step_number: self.steps,
-                progress_percentage: None,
-            })
-            .await
-    }
-
     /// Says a piece of the answer. Small pieces are gathered, large ones told in parts.
     ///
     /// # Errors
@@ -269,15 +254,6 @@ impl RunContext {
             })
             .await
             .map_err(|_| RunOver)?
-    }
-
-    /// Counts one call of a model and what it used.
-    pub fn count_usage(&mut self, used: &ModelUsage) {
-        self.usage.model_calls += 1;
-        // What a provider tells is only a number: it must not be able to end the run by its size.
-        self.usage.input_tokens = self.usage.input_tokens.saturating_add(used.input_tokens);
-        self.usage.output_tokens = self.usage.output_tokens.saturating_add(used.output_tokens);
-        self.usage.cost_micros = self.usage.cost_micros.saturating_add(used.cost_micros);
     }
 
     /// Fires when the run is being stopped.

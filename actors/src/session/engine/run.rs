@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::clock::RunClock;
+use super::costs::Used;
 use super::ending::{Ending, Outcome, Stop};
 use super::people::People;
 use super::{Effect, Emission, Now, OpenedCall, StartRun};
@@ -140,6 +141,8 @@ pub(super) struct Run {
     last_flush: Option<Instant>,
     open_calls: Vec<OpenedCall>,
     pub people: People,
+    /// What it has used, with its child runs; kept at the root.
+    pub used: Used,
 }
 
 impl Run {
@@ -165,6 +168,7 @@ impl Run {
             last_flush: None,
             open_calls: Vec::new(),
             people: People::default(),
+            used: Used::default(),
         }
     }
 

@@ -66,7 +66,7 @@ impl RunTask {
             start,
             handed,
             child_places,
-            steps: 0,
+            thoughts: 0,
             usage: Usage::default(),
             output: Output::None,
         };
