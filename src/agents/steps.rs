@@ -120,7 +120,11 @@ impl Steps<'_> {
             };
             match conversation.hear(piece)? {
                 Heard::Nothing => {}
-                Heard::Thought(reasoning) => run.think_along(reasoning).await?,
+                Heard::Thought(reasoning) => match self.words {
+                    Words::Said => run.think_along(reasoning).await?,
+                    // Of words that are checked before they are told, no thought goes before them.
+                    Words::Kept(_) => {}
+                },
                 Heard::Text(text) => match self.words {
                     Words::Said => run.say(&text).await?,
                     Words::Kept(_) => {}

@@ -18,7 +18,7 @@ use super::decide::{Decision, Question, decide};
 use super::shapes::Sufficiency;
 use super::steps::OfferedTool;
 use super::usage::{self, Usage};
-use super::{markdown, source, tool_reply};
+use super::{grounds, markdown, source, tool_reply};
 
 /// The name that clients and workflows name.
 pub const NAME: &str = "triage";
@@ -66,7 +66,10 @@ impl Agent for Triage {
             offered: &OFFERED,
             step_limit: self.step_limit,
         };
-        let decision = decide(run, question, |_: &Judgement, _| Ok(())).await?;
+        let decision = decide(run, question, |judged: &Judgement, results| {
+            grounds::check(&judged.sub_category, results)
+        })
+        .await?;
         let mut judgement = match &decision {
             Decision::ByModel(judgement) => judgement.clone(),
             Decision::ByRules(_) => rules::judge(&words, &known, &usage),

@@ -10,8 +10,10 @@ use serde::Deserialize;
 use sessile_actors::ids::DocumentId;
 use sessile_actors::limits::Limits;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
+use super::response::Cutter;
 use super::threads::within_rate;
 use super::transfers::{Place, Transfers};
 use super::{Caller, Problem, RETRY_AFTER, State};
@@ -48,11 +50,17 @@ pub(super) async fn upload(
     let media_type = text_type(&request)?;
     let announced = announced_bytes(&request, limits)?;
     within_rate(&state, &user).await?;
-    let _place = transfers.enter(&user, limits)?;
+    let place = transfers.enter(&user, limits)?;
     let most = limits.document_bytes;
     let content = timeout(limits.document_transfer_time, receive(payload, announced, most)).await;
     let content = content.map_err(|_| Problem::timed_out(too_slow(limits.document_transfer_time)))??;
-    let kept = state.documents.put(&user, name, media_type, content).await;
+    let put = state.documents.put(&user, name, media_type, content);
+    // A client that goes away ends its request, not the writing: the place is taken until the text is out of memory.
+    let kept = actix_rt::spawn(async move {
+        let _place = place;
+        put.await
+    });
+    let kept = kept.await.map_err(|_| Problem::internal())?;
     Ok(HttpResponse::Created().json(kept.map_err(refused)?))
 }
 
@@ -85,6 +93,7 @@ pub(super) async fn content(
     state: web::Data<State>,
     transfers: web::Data<Transfers>,
     id: web::Path<DocumentId>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let (user, limits) = (caller.0.user, &state.infra.limits);
     let place = transfers.enter(&user, limits)?;
@@ -105,7 +114,10 @@ pub(super) async fn content(
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"))
         .insert_header((header::CACHE_CONTROL, "private, no-store"))
-        .body(SizedStream::new(info.bytes, pieces(content, place, deadline))))
+        .body(SizedStream::new(
+            info.bytes,
+            pieces(content, place, cut_at(deadline, request.conn_data().cloned())),
+        )))
 }
 
 /// `DELETE /v1/documents/{id}`.
@@ -171,17 +183,27 @@ async fn receive(mut payload: web::Payload, announced: Option<usize>, most: usiz
     Ok(content.freeze())
 }
 
-/// The text piece by piece, as the socket takes it, until the deadline. Its place is given back with the last piece.
+/// The text piece by piece, as the socket takes it. Its place is given back with the last piece, or when the connection ends.
 fn pieces(
     content: Bytes,
     place: Place,
-    deadline: Instant,
+    cutting: AbortOnDropHandle<()>,
 ) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + 'static {
-    let all = stream::unfold((content, place), |(mut rest, place)| async move {
+    stream::unfold((content, place, cutting), |(mut rest, place, cutting)| async move {
         let piece = rest.split_to(PIECE_BYTES.min(rest.len()));
-        (!piece.is_empty()).then_some((Ok(piece), (rest, place)))
-    });
-    all.take_until(sleep_until(deadline))
+        (!piece.is_empty()).then_some((Ok(piece), (rest, place, cutting)))
+    })
+}
+
+/// Cuts the connection at the deadline, unless what comes back is dropped before. A response can't do it by itself: it is not
+/// asked for more while its client reads nothing.
+fn cut_at(deadline: Instant, cutter: Option<Cutter>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(actix_rt::spawn(async move {
+        sleep_until(deadline).await;
+        if let Some(cutter) = cutter {
+            cutter.cut();
+        }
+    }))
 }
 
 fn too_slow(limit: Duration) -> String {

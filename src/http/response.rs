@@ -56,7 +56,8 @@ impl Cutter {
         }
     }
 
-    fn cut(&self) {
+    /// Cuts it. Whoever reads or writes it is told by the kernel.
+    pub(super) fn cut(&self) {
         // It may be over already.
         let _ = self.0.shutdown(Shutdown::Both);
     }
@@ -133,6 +134,10 @@ impl Frames {
 
 impl Socket for ResponseSocket {
     fn open(self: Box<Self>, uplink: Uplink, window: Window) -> io::Result<Box<dyn Sink>> {
+        // Its request was answered that nobody is there: then nothing may be said in its name.
+        if self.told.is_closed() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let desk = Rc::new(Desk {
             uplink,
             ledger: RefCell::new(Ledger::new(window)),

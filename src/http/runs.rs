@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sessile_actors::ids::{RunId, Seq, SessionId, ThreadId};
+use sessile_actors::ids::{MessageId, RunId, Seq, SessionId, ThreadId};
 use sessile_actors::infra::journal::StoreError;
 use sessile_actors::protocol::client::{ClientFrame, FrameError};
 use sessile_actors::protocol::server::ErrorCode;
@@ -48,7 +48,7 @@ pub(super) async fn start(
     let mut joined = events::join(&state, &caller.0, resume, Some(asked.frame), &request).await?;
     // A message may wait until another run has yielded its thread.
     let patience = state.infra.limits.yield_timeout + ANSWER_TIMEOUT;
-    let accepted = timeout(patience, accepted(&mut joined))
+    let accepted = timeout(patience, accepted(&mut joined, &asked.message))
         .await
         .unwrap_or_else(|_| Err(unheard()))?;
     let to_client = ToClient {
@@ -77,6 +77,8 @@ pub(super) async fn start(
 #[derive(Debug)]
 struct Asked {
     session: Option<SessionId>,
+    /// The message's id: ours where the client names none, so that its answer is known from others of the session.
+    message: String,
     /// The frame that a socket would bring.
     frame: Bytes,
 }
@@ -99,10 +101,12 @@ impl Asked {
             return Err(invalid(detail, unknown));
         }
         body.insert("agent".to_owned(), agent.into());
-        let frame = json!({"type": "user_message", "message_id": message_id, "payload": body}).to_string();
+        let message = message_id.unwrap_or_else(|| MessageId::mint().to_string());
+        let frame = json!({"type": "user_message", "message_id": message, "payload": body}).to_string();
         ClientFrame::read(&frame, depth).map_err(|fault| refused(&fault))?;
         Ok(Self {
             session,
+            message,
             frame: frame.into(),
         })
     }
@@ -134,14 +138,16 @@ struct Accepted {
     status: String,
 }
 
-/// Waits for the session's answer to the message. What comes before it is of other runs.
-async fn accepted(joined: &mut Joined) -> Result<Accepted, Problem> {
+/// Waits for the session's answer to the message. What comes before it is of other runs, and of other messages: one of a
+/// response that this one took the session over from is answered here.
+async fn accepted(joined: &mut Joined, message: &str) -> Result<Accepted, Problem> {
     #[derive(Deserialize)]
     struct Frame<T> {
         payload: T,
     }
     #[derive(Deserialize)]
     struct Payload {
+        message_id: String,
         thread_id: ThreadId,
         run_id: RunId,
         status: String,
@@ -155,6 +161,9 @@ async fn accepted(joined: &mut Joined) -> Result<Accepted, Problem> {
         match Head::of(&frame).as_ref().map(|head| &*head.kind) {
             Some("message_accepted") => {
                 let read: Frame<Payload> = serde_json::from_slice(&frame).map_err(|_| Problem::internal())?;
+                if !read.payload.message_id.eq_ignore_ascii_case(message) {
+                    continue;
+                }
                 return Ok(Accepted {
                     thread_id: read.payload.thread_id,
                     run_id: read.payload.run_id,
@@ -164,6 +173,10 @@ async fn accepted(joined: &mut Joined) -> Result<Accepted, Problem> {
             }
             Some("error") => {
                 let read: Frame<Refusal> = serde_json::from_slice(&frame).map_err(|_| Problem::internal())?;
+                let reply_to = read.payload.reply_to.as_deref();
+                if reply_to.is_some_and(|id| !id.eq_ignore_ascii_case(message)) {
+                    continue;
+                }
                 return Err(read.payload.into());
             }
             _ => {}
@@ -174,6 +187,7 @@ async fn accepted(joined: &mut Joined) -> Result<Accepted, Problem> {
 /// What a session refuses with.
 #[derive(Debug, Deserialize)]
 struct Refusal {
+    reply_to: Option<String>,
     code: String,
     message: String,
     retry_after_ms: Option<u64>,

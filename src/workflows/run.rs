@@ -93,8 +93,11 @@ async fn perform(
             known,
         } => {
             told.extend(run.steering().await?);
-            while told.iter().map(String::len).sum::<usize>() > STEERING_BYTES {
+            while told.len() > 1 && told.iter().map(String::len).sum::<usize>() > STEERING_BYTES {
                 told.remove(0);
+            }
+            if let Some(newest) = told.last_mut() {
+                newest.truncate(newest.floor_char_boundary(STEERING_BYTES));
             }
             let mut input = known.into_input(RESULTS_BYTES);
             if !told.is_empty() {

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use sessile_actors::infra::model::ModelRequest;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::answer::Answer;
 use super::fault::Fault;
@@ -73,17 +73,17 @@ impl OpenAi {
         let mut events = Events::new(is_json(&response));
         let mut bytes = response.bytes_stream();
         let mut answer = Answer::default();
-        let mut has_finished = false;
+        // One moment for all that comes after the answer: a server may go on for ever, a little at a time.
+        let mut finished: Option<Instant> = None;
         loop {
-            let next = if has_finished {
-                timeout(TRAILER, bytes.next()).await.unwrap_or(None)
-            } else {
-                patience.wait(bytes.next()).await?
+            let next = match finished {
+                Some(at) => timeout_at(at + TRAILER, bytes.next()).await.unwrap_or(None),
+                None => patience.wait(bytes.next()).await?,
             };
             let told = match next {
                 Some(Ok(bytes)) => events.push(&bytes)?,
                 // What comes after the answer is of no use but for the usage.
-                Some(Err(_)) | None if has_finished => return Ok(answer),
+                Some(Err(_)) | None if finished.is_some() => return Ok(answer),
                 Some(Err(error)) => return Err(Fault::of_transport(&error, patience.connect())),
                 None => {
                     let told = events.end()?;
@@ -100,7 +100,11 @@ impl OpenAi {
                         let _ = timeout(CLOSING, bytes.next()).await;
                         return Ok(answer);
                     }
-                    Chunk::Said(said) => has_finished |= said.tell(&mut answer, teller, patience).await?,
+                    Chunk::Said(said) => {
+                        if said.tell(&mut answer, teller, patience).await? {
+                            finished.get_or_insert_with(Instant::now);
+                        }
+                    }
                 }
             }
         }

@@ -128,6 +128,24 @@ async fn an_answer_that_is_whole_is_not_waited_for_longer() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_whole_is_not_held_by_what_only_keeps_the_connection_open() {
+    let told = [
+        delta(json!({"content": "Hello"})).to_string(),
+        finish("stop").to_string(),
+    ];
+    // For longer than any test may take.
+    let alive = [
+        Step::Write(b": alive\n\n".to_vec()),
+        Step::Pause(Duration::from_millis(100)),
+    ];
+    let trailer = std::iter::repeat_n(alive, 10_000).flatten();
+    let begin = [head("text/event-stream"), super::server::events(&told)];
+    let mut server = Scripted::start([begin.into_iter().chain(trailer).collect::<Play>()]).await;
+    assert_eq!(words(&said(&openai(&server)).await), "Hello");
+    server.closed().await;
+}
+
+#[tokio::test]
 async fn thoughts_come_under_any_of_their_names() {
     let parts =
         json!([{"type": "thinking", "thinking": [{"type": "text", "text": "three"}]}, {"type": "text", "text": "Hi"}]);

@@ -11,6 +11,9 @@ use super::super::teller::Teller;
 /// What stands in place of JSON at the end.
 const DONE: &str = "[DONE]";
 
+/// Tokens that one answer can count. Who tells of more has lost count, and must not spoil a sum.
+const TOKENS_MAX: u64 = 1_000_000_000;
+
 /// One event.
 pub(super) enum Chunk {
     /// Nothing comes any more.
@@ -110,7 +113,10 @@ impl Said {
         let Some(usage) = usage.or_else(|| self.0.pointer("/x_groq/usage")) else {
             return;
         };
-        let tokens = |field: &str| usage.get(field).and_then(Value::as_u64).unwrap_or_default();
+        let tokens = |field: &str| {
+            let told = usage.get(field).and_then(Value::as_u64);
+            told.unwrap_or_default().min(TOKENS_MAX)
+        };
         answer.input_tokens = tokens("prompt_tokens");
         answer.output_tokens = tokens("completion_tokens");
     }
