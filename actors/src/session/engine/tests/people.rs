@@ -286,7 +286,13 @@ fn a_run_that_waited_has_the_grace_time_from_its_decision_on() {
     bench.give(Input::Detached);
     assert_eq!(bench.pass(HOUR).give(Input::Tick), [decided(ApprovalDecision::Expired)]);
     let grace = Limits::default().grace;
-    assert_eq!(bench.pass(grace - Duration::from_millis(1)).give(Input::Tick), []);
+    let nearly = Event::BudgetWarning {
+        budget: "run.time".to_owned(),
+        used: 599_999.0,
+        limit: 600_000.0,
+    };
+    let before = bench.pass(grace - Duration::from_millis(1)).give(Input::Tick);
+    assert_eq!(before, [emit(1, nearly)], "it has worked for as long, and is not ended");
     assert_eq!(bench.pass_ms(1).give(Input::Tick), [Effect::Cancel(run(1))]);
 }
 
