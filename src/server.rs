@@ -30,7 +30,7 @@ use crate::http::socket::OpenSockets;
 use crate::http::{self, State};
 use crate::paint::Paint;
 use crate::store::{DocumentLimits, MemoryDocuments, MemoryNotes, MemorySupply, SqliteStore};
-use crate::tools::ToolPorts;
+use crate::tools::{ToolPorts, ToolSettings};
 use crate::usage::Catalogue;
 use crate::workflows::{WorkflowError, Workflows};
 use crate::{agents, models, tools};
@@ -138,7 +138,7 @@ fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow:
     let models = models(config, Some(&agents), io.handle());
     Ok(Infra {
         agents,
-        tools: tools(stores.tools.clone())?,
+        tools: tools(config, stores.tools.clone(), io.handle())?,
         models: models.map_err(|mut faults| faults.remove(0))?,
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
@@ -175,7 +175,7 @@ pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
     let agents = agents(config).map_err(|told| faults.extend(told)).ok();
-    faults.extend(tools(ports).err());
+    faults.extend(tools(config, ports, io.handle()).err());
     faults.extend(models(config, agents.as_ref(), io.handle()).err().into_iter().flatten());
     Ok(faults)
 }
@@ -205,8 +205,9 @@ fn catalogue(config: &Config) -> anyhow::Result<Catalogue> {
         .with_context(|| format!("the supply catalogue {} can't be used; see supply.file", path.display()))
 }
 
-fn tools(ports: ToolPorts) -> anyhow::Result<ToolClassRegistry> {
-    Ok(tools::all(ports).freeze()?)
+fn tools(config: &Config, ports: ToolPorts, io: &Handle) -> anyhow::Result<ToolClassRegistry> {
+    let settings = ToolSettings::open(&config.tools, io)?;
+    Ok(tools::all(ports, &settings).freeze()?)
 }
 
 /// The models, and everything that is wrong with them.
