@@ -101,17 +101,19 @@ def main(supply, usage):
     total = sum(row["cost"] for row in rows)
     tried = [(sum(row["cost"] - pays(change(row) or row) for row in rows), *named, change) for *named, change in measures(rows, models)]
     tried = sorted((entry for entry in tried if entry[0] > 0), key=lambda entry: -entry[0])[:20]
-    now, combined = rows, D(0)
-    for alone, *_, change in [entry for entry in tried if not entry[5]]:
+    now, counts = rows, [D(0)] * len(tried)
+    for at, (alone, *_, high, change) in enumerate(tried):
         after = [change(row) or row for row in now]
         saves = sum(pays(row) for row in now) - sum(pays(row) for row in after)
-        if saves > 0:
-            now, combined = after, combined + min(saves, alone)
+        if saves > 0 and not high:
+            now, counts[at] = after, min(saves, alone)
+    combined = sum(counts, D(0))
     ranks = {key: {f"p{p}": rank([row[key] for row in rows], p) for p in (50, 90, 99)} for key in ("input_tokens", "output_tokens", "latency_ms")}
     totals = {"requests": len(rows), **{key: sum(row[key] for row in rows) for key in ("input_tokens", "output_tokens", "cached_input_tokens")},
               "cost_usd": fixed(total), "cost_usd_rounded": fixed(total, 2)}
     strategies = [{"id": id, "feature": feature, "from": old, "to": new, "saves_usd": fixed(saves), "saves_usd_rounded": fixed(saves, 2),
-                   "saves_percent": fixed(100 * saves / total, 2), "in_combined": not high} for saves, id, feature, old, new, high, _ in tried]
+                   "saves_percent": fixed(100 * saves / total, 2), "in_combined": count > 0, "counts_usd": fixed(count)}
+                  for count, (saves, id, feature, old, new, *_) in zip(counts, tried)]
     print(json.dumps({"rows": len(rows), "skipped_lines": skipped, "totals": totals, "by_model": grouped(rows, "model", total),
                       "by_feature": grouped(rows, "feature", total), "by_day": grouped(rows, "day", total), "percentiles": ranks,
                       "baseline_usd": fixed(total), "strategies": strategies, "combined_saves_usd": fixed(combined),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use secrecy::SecretString;
 use serde::Deserialize;
+use sessile_actors::budgets::Budgets;
 use sessile_actors::limits::Limits;
 
 mod effective;
@@ -42,6 +43,26 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// This process's environment, and nothing else.
+    #[must_use]
+    pub fn environment() -> Self {
+        Self {
+            env: std::env::vars_os().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets a key, dotted as in `server.listen`, over all that lies below.
+    #[must_use]
+    pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.flags.push(Flag {
+            name: "a setting of the program",
+            key: key.into(),
+            value: value.into(),
+        });
+        self
+    }
+
     /// Says which layers there are, for people: "the defaults, the file sessile.toml, 1 environment variable, 2 flags".
     #[must_use]
     pub fn summary(&self) -> String {
@@ -96,6 +117,8 @@ pub struct Config {
     pub log: Log,
     /// The runtime's bounds.
     pub limits: Limits,
+    /// What runs, sessions and users may use in all.
+    pub budgets: Budgets,
 }
 
 /// The listener and who may talk to it.

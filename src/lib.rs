@@ -2,9 +2,11 @@
 
 pub mod agents;
 mod banner;
+pub mod builder;
 pub mod chat;
 pub mod cli;
 pub mod config;
+pub mod guides;
 pub mod http;
 pub mod models;
 mod paint;
@@ -15,6 +17,8 @@ pub mod telemetry;
 pub mod tools;
 pub mod usage;
 pub mod workflows;
+
+pub use builder::Sessile;
 
 /// The code in the README compiles as it stands there.
 #[cfg(doctest)]

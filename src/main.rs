@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use secrecy::ExposeSecret;
 use sessile::cli::{self, Command, ConfigCommand, ServeArgs};
-use sessile::config::Config;
-use sessile::{chat, server, telemetry};
+use sessile::{Sessile, chat};
 
 // Resident memory is what is live plus 2 to 3 percent; glibc's allocator keeps up to 40 percent more.
 #[global_allocator]
@@ -33,10 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let sources = cli::sources(args);
-    let config = Config::load(&sources)?;
-    telemetry::init(&config.log)?;
-    server::run(&config, &sources.summary())
+    Sessile::builder().config_from(cli::sources(args)).serve()
 }
 
 fn print(text: &str) -> ExitCode {

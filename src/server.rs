@@ -4,7 +4,7 @@
 //! sessions with their sockets; a multi-thread runtime ("io") owns what is pooled, the journal's writer first of all.
 
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,18 +16,22 @@ use sessile_actors::infra::journal::{Journal, ThreadStore};
 use sessile_actors::infra::memory::MemoryJournal;
 use sessile_actors::infra::metrics::Metrics;
 use sessile_actors::infra::model::ModelRegistry;
-use sessile_actors::infra::{AgentClassRegistry, CpuPool, Infra, ToolClassRegistry};
+use sessile_actors::infra::{AgentClassRegistry, AgentRegistryBuilder, CpuPool, Infra, ToolClassRegistry};
+use sessile_actors::limits::Limits;
 use sessile_actors::shard::Shard;
 use sessile_actors::supervisor::{Drain, ReviveSessions, RootSupervisor};
 use tokio::runtime::{Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::banner::{self, Facts};
+use crate::builder::Parts;
 use crate::config::{AuthMode, Config, JournalKind};
 use crate::http::auth::{Gate, jwt};
 use crate::http::socket::OpenSockets;
 use crate::http::{self, State};
+use crate::models::OwnModels;
 use crate::paint::Paint;
 use crate::store::{DocumentLimits, MemoryDocuments, MemoryNotes, MemorySupply, SqliteStore};
 use crate::tools::{ToolPorts, ToolSettings};
@@ -58,12 +62,25 @@ struct Stores {
     sqlite: Option<SqliteStore>,
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. A second signal ends at once. `settings` says where the configuration came
-/// from, for the one who looks on.
+/// What ends a server, and who is told that it serves.
+pub(crate) enum Until {
+    /// SIGTERM or SIGINT; a second one ends at once. Standard output is told the address.
+    Signal,
+    /// Whoever started it, in the same process. A sender that is dropped stops it too.
+    Told {
+        /// Is told the address.
+        serving: oneshot::Sender<SocketAddr>,
+        /// Stops it.
+        stopped: oneshot::Receiver<()>,
+    },
+}
+
+/// Serves until it is to end, then drains; whether everything had ended when the drain was over. `settings` says where the
+/// configuration came from, for the one who looks on.
 ///
 /// # Errors
 /// Whatever keeps the server from starting, as a sentence that says what to do.
-pub fn run(config: &Config, settings: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(config: &Config, settings: &str, parts: Parts, until: Until) -> anyhow::Result<bool> {
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
         .thread_name("io")
@@ -82,15 +99,15 @@ pub fn run(config: &Config, settings: &str) -> anyhow::Result<ExitCode> {
         let _runtime = io.enter();
         Gate::start(config, address)?
     };
-    let infra = Arc::new(infra(config, &stores, &gate, &io)?);
+    let infra = Arc::new(infra(config, parts, &stores, &gate, &io)?);
     let facts = Facts {
         address,
         config,
         settings,
     };
-    let code = System::new().block_on(serve(&facts, listener, infra, gate, stores));
+    let all_ended = System::new().block_on(serve(&facts, listener, infra, gate, stores, until));
     io.shutdown_timeout(Duration::from_secs(1));
-    code
+    all_ended
 }
 
 fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
@@ -133,17 +150,20 @@ fn open_stores(config: &Config, io: &Runtime) -> anyhow::Result<Stores> {
     }
 }
 
-fn infra(config: &Config, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
-    let agents = agents(config).map_err(|mut faults| faults.remove(0))?;
-    let models = models(config, Some(&agents), io.handle());
+fn infra(config: &Config, mut parts: Parts, stores: &Stores, gate: &Gate, io: &Runtime) -> anyhow::Result<Infra> {
+    let agents = agents(config, &mut parts).map_err(|mut faults| faults.remove(0))?;
+    let models = models(config, &mut parts, Some(&agents), io.handle());
     Ok(Infra {
         agents,
-        tools: tools(config, stores.tools.clone(), io.handle())?,
+        tools: tools(config, stores.tools.clone(), &mut parts, io.handle())?,
         models: models.map_err(|mut faults| faults.remove(0))?,
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
         credentials: Arc::new(gate.clone()),
-        limits: config.limits.clone(),
+        limits: Limits {
+            budgets: config.budgets.clone(),
+            ..config.limits.clone()
+        },
         metrics: Metrics::default(),
         cpu: CpuPool::new(io.handle().clone(), cores()),
     })
@@ -171,23 +191,41 @@ pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
         supply: Arc::new(MemorySupply::start_on(io.handle())),
         catalogue: Arc::new(catalogue),
     };
+    let mut parts = Parts::default();
     if config.auth.mode == AuthMode::Jwt {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
-    let agents = agents(config).map_err(|told| faults.extend(told)).ok();
-    faults.extend(tools(config, ports, io.handle()).err());
-    faults.extend(models(config, agents.as_ref(), io.handle()).err().into_iter().flatten());
+    let agents = agents(config, &mut parts).map_err(|told| faults.extend(told)).ok();
+    faults.extend(tools(config, ports, &mut parts, io.handle()).err());
+    let models = models(config, &mut parts, agents.as_ref(), io.handle());
+    faults.extend(models.err().into_iter().flatten());
     Ok(faults)
 }
 
 /// The agents, or everything that is wrong with them and with the workflows that they follow: at least one fault.
-fn agents(config: &Config) -> Result<AgentClassRegistry, Vec<anyhow::Error>> {
+fn agents(config: &Config, parts: &mut Parts) -> Result<AgentClassRegistry, Vec<anyhow::Error>> {
     let all = |faults: Vec<WorkflowError>| faults.into_iter().map(anyhow::Error::from).collect::<Vec<_>>();
     let workflows = Arc::new(Workflows::load(config.agents.workflows_file.as_deref()).map_err(all)?);
-    let agents = agents::all(config.agents.step_limit, Arc::clone(&workflows))
-        .freeze(&config.agents.default)
+    let own = std::mem::take(&mut parts.agents);
+    let default = match (parts.default_agent.take(), own.first()) {
+        (Some(named), _) => named,
+        (None, Some(first)) if parts.no_agents => first.name.clone(),
+        (None, _) => config.agents.default.clone(),
+    };
+    let builder = match parts.no_agents {
+        true => AgentClassRegistry::builder(),
+        false => agents::all(config.agents.step_limit, Arc::clone(&workflows)),
+    };
+    let agents = own
+        .into_iter()
+        .fold(builder, AgentRegistryBuilder::agent)
+        .freeze(&default)
         .context("the agents can't be registered; see agents.default")
         .map_err(|fault| vec![fault])?;
+    // Without the supervisor nobody follows them.
+    if parts.no_agents {
+        return Ok(agents);
+    }
     match workflows.agent_faults(&agents, agents::supervisor::NAME) {
         faults if faults.is_empty() => Ok(agents),
         faults => Err(all(faults)),
@@ -205,14 +243,20 @@ fn catalogue(config: &Config) -> anyhow::Result<Catalogue> {
         .with_context(|| format!("the supply catalogue {} can't be used; see supply.file", path.display()))
 }
 
-fn tools(config: &Config, ports: ToolPorts, io: &Handle) -> anyhow::Result<ToolClassRegistry> {
-    let settings = ToolSettings::open(&config.tools, io)?;
-    Ok(tools::all(ports, &settings).freeze()?)
+fn tools(config: &Config, ports: ToolPorts, parts: &mut Parts, io: &Handle) -> anyhow::Result<ToolClassRegistry> {
+    let builder = match parts.no_tools {
+        true => ToolClassRegistry::builder(),
+        false => tools::all(ports, &ToolSettings::open(&config.tools, io)?),
+    };
+    let own = std::mem::take(&mut parts.tools);
+    let tools = own.into_iter().fold(builder, |tools, add| add(tools)).freeze();
+    tools.context("the tools can't be registered")
 }
 
 /// The models, and everything that is wrong with them.
 fn models(
     config: &Config,
+    parts: &mut Parts,
     agents: Option<&AgentClassRegistry>,
     io: &Handle,
 ) -> Result<ModelRegistry, Vec<anyhow::Error>> {
@@ -223,12 +267,46 @@ fn models(
             anyhow::anyhow!("agents.models names the agent `{name}`, which is not there: mend its name or leave it out")
         })
         .collect();
-    match models::registry(config, io, &|name| std::env::var_os(name)) {
+    let own = OwnModels {
+        models: std::mem::take(&mut parts.models),
+        alone: parts.no_models,
+    };
+    match models::registry(config, own, io, &|name| std::env::var_os(name)) {
         Ok(models) if faults.is_empty() => return Ok(models),
         Ok(_) => {}
         Err(more) => faults.extend(more.into_iter().map(anyhow::Error::from)),
     }
     Err(faults)
+}
+
+/// Who waits for the end.
+enum Watch {
+    Signals { terminate: Signal, interrupt: Signal },
+    Owner(oneshot::Receiver<()>),
+}
+
+impl Watch {
+    /// Waits until the server is to stop.
+    async fn stop(&mut self) {
+        match self {
+            Self::Signals { terminate, interrupt } => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+            // An error means that nobody can stop it any more.
+            Self::Owner(stopped) => drop(stopped.await),
+        }
+    }
+
+    /// Waits until it is to stop at once.
+    async fn stop_at_once(&mut self) {
+        match self {
+            Self::Signals { .. } => self.stop().await,
+            Self::Owner(_) => std::future::pending().await,
+        }
+    }
 }
 
 async fn serve(
@@ -237,7 +315,8 @@ async fn serve(
     infra: Arc<Infra>,
     gate: Gate,
     stores: Stores,
-) -> anyhow::Result<ExitCode> {
+    until: Until,
+) -> anyhow::Result<bool> {
     let (config, address) = (facts.config, facts.address);
     let arbiters: Vec<Arbiter> = (0..config.server.shards.unwrap_or_else(cores))
         .map(|_| Arbiter::new())
@@ -262,18 +341,10 @@ async fn serve(
     let server = http::serve(vec![listener], state, &config.server)?;
     let handle = server.handle();
     let serving = actix_rt::spawn(server);
-    // Before anyone is told: who reads the address may send a signal at once, and that must drain.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    if let Err(error) = announce(facts) {
-        warn!(%error, "standard output is closed: nobody is told the address");
-    }
+    let mut watch = watch(facts, until)?;
     info!(%address, version = env!("CARGO_PKG_VERSION"), "serving");
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    watch.stop().await;
     info!("stopping: nothing new is taken; a second signal ends at once");
     // The listener stays open: who comes now is told 503 and when to come back, instead of waiting in the kernel's queue,
     // and a run can still be stopped over HTTP.
@@ -294,8 +365,7 @@ async fn serve(
     };
     let drained = tokio::select! {
         all_ended = drain => all_ended,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
+        () = watch.stop_at_once() => false,
     };
     handle.stop(false).await;
     serving.abort();
@@ -305,7 +375,7 @@ async fn serve(
     // A shard whose code never returns can't be joined: the process ends without it.
     if !drained {
         warn!("stopped before everything had ended; the journal tells the rest at the next start");
-        return Ok(ExitCode::FAILURE);
+        return Ok(false);
     }
     for arbiter in arbiters {
         if arbiter.join().is_err() {
@@ -316,7 +386,26 @@ async fn serve(
         store.close().await;
     }
     info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(true)
+}
+
+/// Tells that the server serves, and gets ready for its end.
+fn watch(facts: &Facts<'_>, until: Until) -> io::Result<Watch> {
+    match until {
+        Until::Signal => {
+            // Before anyone is told: who reads the address may send a signal at once, and that must drain.
+            let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            if let Err(error) = announce(facts) {
+                warn!(%error, "standard output is closed: nobody is told the address");
+            }
+            Ok(Watch::Signals { terminate, interrupt })
+        }
+        Until::Told { serving, stopped } => {
+            // Where nobody waits for the address, nobody will stop it either: `stopped` says so.
+            let _ = serving.send(facts.address);
+            Ok(Watch::Owner(stopped))
+        }
+    }
 }
 
 /// On standard output, whatever the log's level and format: scripts and people read the address here.

@@ -12,7 +12,9 @@
 //!               ├── SessionContext   whose it is: a value, immutable
 //!               ├── Engine           what it decides: a value, pure
 //!               ├── Outbox           what it has said: a value, bounded
-//!               ├── RunTask          a task per run: the agent, its RunContext, its emitter
+//!               ├── RunTask          a task per run: the agent, its RunContext, its emitter; a run has child runs,
+//!               │                    each a task beside it, and ends after them
+//!               ├── Lifecycle        what each run may tell next: a value, pure, checks every event
 //!               ├── ToolDispatcher   an actor, started on the first tool call; a task per call
 //!               └── Box<dyn Sink>    its socket, opened by it on its own shard ──► client
 //! ```
@@ -31,7 +33,8 @@
 //!    [`UserExecutionContext`](context::UserExecutionContext) has no public constructor, no setter, no default.
 //! 6. An event is made by the emitter of one run and carries that run's context; the session refuses a foreign one, and the
 //!    sink a foreign tag. Both are counted, and end the session.
-//! 7. An event is in the journal before a socket sees it. Each run has exactly one end.
+//! 7. An event is in the journal before a socket sees it. Each run has exactly one end, after the ends of its tool calls and
+//!    of its child runs; an event that breaks this is counted, not told, and ends its run.
 //! 8. Nothing is unbounded: each bound is a field of [`Limits`](limits::Limits) or a named constant, with what happens
 //!    beyond it.
 //! 9. A panic in a tool ends its call, in an agent its run, in a session that session, which is restarted from the journal.
@@ -70,6 +73,14 @@
 //! commit, so a run that outpaces the journal waits. Only the outbox's window of durable events is ever sent; what has
 //! fallen out of it unsent is read back from the journal, so a slow client costs its session no memory.
 //!
+//! # Child runs
+//!
+//! A run may have others do part of its work: [`RunContext::spawn_child`](session::run::RunContext::spawn_child). A child is
+//! a run with an id, an agent, a clock and an end of its own. It works in its parent's thread, which its parent holds for
+//! it: so it has no lane, no row in the store, no place among its user's runs, and its words are no message. Who is told of
+//! it is the session's own client, by its events, and its parent. A child never outlives its parent: whatever ends a run
+//! ends its children first, also in a recovery, which knows them by their events.
+//!
 //! # Threads
 //!
 //! | thread | what runs there |
@@ -91,7 +102,8 @@
 //! | session | supervisor | `Rate`, `RunChanged`, `Presence`, `AskYield`, `ThreadGone`, `Leave`, and `SessionEnded` as its last word |
 //! | session | its sink | the trait [`Sink`](session::sink::Sink): `push`, `grant`, `ping`, `close` |
 //! | sink | its session | [`FrameArrived`](session::actor::FrameArrived), [`SinkReady`](session::actor::SinkReady), [`SignOfLife`](session::actor::SignOfLife), [`SinkClosed`](session::actor::SinkClosed) |
-//! | run | its session | `Emit`, `NeedDispatcher`, `RunFinished` |
+//! | run | its session | `Emit`, `Use`, `NeedDispatcher`, `BeginChild`, `RunFinished` |
+//! | session | a run that began a child | the child's [`ChildEnd`](session::run::ChildEnd), once |
 //! | run | its dispatcher | `ExecuteTool` |
 //! | session | its dispatcher | `CallDecided`: what a person said of a call that waits for approval |
 //! | session, run | the ports | [`Journal`](infra::journal::Journal), [`ThreadStore`](infra::journal::ThreadStore), [`Model`](infra::Model), [`Credentials`](infra::credentials::Credentials) |
@@ -106,7 +118,7 @@
 //! | --- | --- |
 //! | [`ids`], [`context`] | the names of things, and for whom a run works |
 //! | [`protocol`] | what goes over the wire: client frames, events, close codes |
-//! | [`limits`] | every bound |
+//! | [`limits`], [`budgets`] | every bound, and what may be used in all |
 //! | [`infra`] | what is shared: agents, tools, models, and the ports of the journal |
 //! | [`session::engine`] | what a session decides: queues, runs, stops, ends |
 //! | [`session::actor`] | what a session does: frames in, events to the journal, events out |
@@ -117,6 +129,7 @@
 
 #![warn(missing_docs)]
 
+pub mod budgets;
 pub mod context;
 pub mod ids;
 pub mod infra;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::WireLimits;
+use crate::budgets::Budgets;
+use crate::protocol::{WireBudgets, WireLimits};
 
 /// The bounds. Each says what happens beyond it; the defaults are the protocol's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +130,9 @@ pub struct Limits {
     /// See `restarts`.
     #[serde(with = "humantime_serde")]
     pub restart_window: Duration,
+    /// What runs, sessions and users may use in all. A section of its own in the configuration.
+    #[serde(skip)]
+    pub budgets: Budgets,
 }
 
 impl Default for Limits {
@@ -187,6 +191,7 @@ impl Default for Limits {
             drain_timeout: Duration::from_secs(30),
             restarts: 3,
             restart_window: Duration::from_secs(60),
+            budgets: Budgets::default(),
         }
     }
 }
@@ -203,6 +208,8 @@ impl Limits {
             messages_per_second: self.messages_per_second,
             message_burst: self.message_burst,
             history_page_max: self.history_page_max,
+            document_bytes: self.document_bytes,
+            budgets: WireBudgets::of(&self.budgets),
         }
     }
 }

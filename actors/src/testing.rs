@@ -302,7 +302,15 @@ impl World {
     ///
     /// # Panics
     /// Where something is left, or where a lifecycle or isolation violation was counted.
-    pub async fn finish(mut self) {
+    pub async fn finish(self) {
+        self.finish_after_violations(0).await;
+    }
+
+    /// As [`World::finish`], for a test that makes runs break their lifecycle this often.
+    ///
+    /// # Panics
+    /// As [`World::finish`].
+    pub async fn finish_after_violations(mut self, lifecycle_violations: u64) {
         self.finished = true;
         self.supervisor.send(Drain).await.expect("the supervisor lives");
         // Sessions, dispatchers, runs and calls each hold the infrastructure; the world and its supervisor do too.
@@ -319,7 +327,11 @@ impl World {
         );
         let metrics = &self.infra.metrics;
         assert_eq!(metrics.isolation_violations.get(), 0, "isolation violations");
-        assert_eq!(metrics.lifecycle_violations.get(), 0, "lifecycle violations");
+        assert_eq!(
+            metrics.lifecycle_violations.get(),
+            lifecycle_violations,
+            "lifecycle violations"
+        );
     }
 }
 

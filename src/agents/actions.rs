@@ -82,8 +82,8 @@ impl Agent for Actions {
 
 impl Actions {
     async fn known(&self, run: &mut RunContext, savings: &Savings) -> Result<Answer, AgentError> {
-        let listed: Vec<Value> = savings
-            .strategies
+        let strategies = savings.counted();
+        let listed: Vec<Value> = strategies
             .iter()
             .enumerate()
             .map(|(at, strategy)| {
@@ -103,7 +103,7 @@ impl Actions {
             step_limit: self.step_limit,
         };
         let holds = |planned: &Planned, _: &[&Value]| {
-            by_wishes(&savings.strategies, &planned.plan)?;
+            by_wishes(&strategies, &planned.plan)?;
             let steps = planned
                 .plan
                 .iter()
@@ -111,16 +111,16 @@ impl Actions {
             let words: Vec<&str> = steps.chain([&planned.words]).map(String::as_str).collect();
             grounds::check(&words.join("\n"), &[&listed])
         };
-        let decision = match savings.strategies.as_slice() {
+        let decision = match strategies.as_slice() {
             [] => Decision::ByRules(None),
             _ => decide(run, question, holds).await?,
         };
         let (opening, plan) = match &decision {
             Decision::ByModel(planned) => (
                 planned.words.trim(),
-                by_wishes(&savings.strategies, &planned.plan).unwrap_or_else(|_| plan(&savings.strategies)),
+                by_wishes(&strategies, &planned.plan).unwrap_or_else(|_| plan(&strategies)),
             ),
-            Decision::ByRules(_) => ("", plan(&savings.strategies)),
+            Decision::ByRules(_) => ("", plan(&strategies)),
         };
         run.say(format!("{opening}\n\n{}", told(&plan)).trim()).await?;
         let mut output = json!({"plan": written(&plan)});

@@ -191,7 +191,7 @@ fn told(savings: &Savings, order: &[usize]) -> String {
         return format!("Of {baseline} nothing can be saved by any strategy that I know.");
     }
     let mut told = format!(
-        "Of {baseline} about {} can be saved, all strategies together:\n\n",
+        "Of {baseline} up to {} can be saved by all strategies together, where every assumption holds:\n\n",
         dollars(savings.combined_saves_usd)
     );
     for strategy in order.iter().filter_map(|&at| savings.strategies.get(at)) {
@@ -225,7 +225,7 @@ mod tests {
         let told = told(&savings(), &[1, 0, 2]);
         assert_eq!(
             told,
-            "Of $12.35 about $5.00 can be saved, all strategies together:\n\n\
+            "Of $12.35 up to $5.00 can be saved by all strategies together, where every assumption holds:\n\n\
              - Cache the prompts that come again: saves $2.01 (16.24%), effort low, risk low. A prompt is still in the cache.\n\
              - Move \\`summaries\\` from m1 to m2: saves $3.21 (26.00%), effort high, risk high. m2 is able enough.\n\
              - Send \\`summaries\\` in batches: saves $1.00 (8.10%), effort medium, risk medium. Nobody waits for it.\n\n\

@@ -114,7 +114,7 @@ async fn gathered(run: &mut RunContext) -> Result<Facts, RunOver> {
 async fn savings(run: &mut RunContext, source: &Source, facts: &mut Facts) -> Result<(), RunOver> {
     match usage::savings(run, source).await? {
         Ok((result, savings)) => {
-            facts.plan = plan(&savings.strategies);
+            facts.plan = plan(&savings.counted());
             facts.savings = Some((result, savings));
         }
         Err(why) => facts.problems.push(why.sentence()),

@@ -152,6 +152,14 @@ pub struct Savings {
     pub note: Option<String>,
 }
 
+impl Savings {
+    /// The strategies that count among all together: what can be done side by side.
+    pub fn counted(&self) -> Vec<Strategy> {
+        let counts = |strategy: &&Strategy| strategy.counts_usd.is_none_or(|counts| counts > Decimal::ZERO);
+        self.strategies.iter().filter(counts).cloned().collect()
+    }
+}
+
 /// One way to save.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Strategy {
@@ -167,6 +175,9 @@ pub struct Strategy {
     /// By itself, of the baseline.
     #[serde(default)]
     pub saves_percent: Decimal,
+    /// What of it counts among all together; none where nobody reckoned it.
+    #[serde(default)]
+    pub counts_usd: Option<Decimal>,
     /// How much work it is.
     pub effort: Level,
     /// How likely it does harm.

@@ -120,13 +120,13 @@ impl Steps<'_> {
             };
             match conversation.hear(piece)? {
                 Heard::Nothing => {}
-                Heard::Thought(reasoning) => run.think(reasoning).await?,
+                Heard::Thought(reasoning) => run.think_along(reasoning).await?,
                 Heard::Text(text) => match self.words {
                     Words::Said => run.say(&text).await?,
                     Words::Kept(_) => {}
                 },
                 Heard::End { usage } => {
-                    run.count_usage(&usage);
+                    run.count_usage(&usage).await?;
                     return Ok(());
                 }
             }

@@ -1,5 +1,7 @@
 //! What a typed line asks for: a message, a command, or neither.
 
+use std::path::PathBuf;
+
 use uuid::Uuid;
 
 /// How far a mistyped command may be from the one that is proposed, in edits.
@@ -12,6 +14,10 @@ const HISTORY_DEFAULT: usize = 10;
 pub const HELP: &str = "\
 /help             this list
 /stop             stop the answer, and what waits behind it
+/steer TEXT       tell the agent something while it works
+/approve [NOTE]   let the call begin that waits for you; of several, the oldest
+/deny [NOTE]      refuse it
+/attach FILE      bring a file to the server (CSV, JSON, text); your next message names it
 /threads          list the threads; * marks the one you are in
 /switch N|ID      go on in another thread: its number in the list, or its id
 /new [NAME]       begin a new thread
@@ -23,8 +29,9 @@ pub const HELP: &str = "\
 //TEXT            say /TEXT: a message that begins with a slash";
 
 /// The names, for what is nearest.
-const NAMES: [&str; 10] = [
-    "help", "stop", "threads", "switch", "new", "rename", "delete", "history", "agent", "quit",
+const NAMES: [&str; 14] = [
+    "help", "stop", "steer", "approve", "deny", "attach", "threads", "switch", "new", "rename", "delete", "history",
+    "agent", "quit",
 ];
 
 /// A line, read.
@@ -47,6 +54,17 @@ pub enum Command {
     Help,
     /// Stop the run.
     Stop,
+    /// Tell the run something.
+    Steer(String),
+    /// Approve or deny the oldest call that waits for it.
+    Decide {
+        /// Whether it may begin.
+        approve: bool,
+        /// Why.
+        note: Option<String>,
+    },
+    /// Bring a file to the server.
+    Attach(PathBuf),
     /// List the threads.
     Threads,
     /// Go on in another thread.
@@ -72,6 +90,14 @@ pub enum Which {
     Number(usize),
     /// Its id.
     Id(Uuid),
+}
+
+impl Command {
+    /// Whether it is about a run at work, and so of no use behind its answer.
+    #[must_use]
+    pub fn is_meanwhile(&self) -> bool {
+        matches!(self, Self::Stop | Self::Steer(_) | Self::Decide { .. })
+    }
 }
 
 impl Line {
@@ -103,6 +129,16 @@ fn command(name: &str, words: &str) -> Result<Command, String> {
     match name {
         "help" => alone(Command::Help),
         "stop" => alone(Command::Stop),
+        "steer" => some()
+            .map(Command::Steer)
+            .ok_or_else(|| "write /steer and what the agent is to know".to_owned()),
+        "approve" | "deny" => Ok(Command::Decide {
+            approve: name == "approve",
+            note: some(),
+        }),
+        "attach" => some()
+            .map(|file| Command::Attach(file.into()))
+            .ok_or_else(|| "write /attach and the path of a file".to_owned()),
         "threads" => alone(Command::Threads),
         "quit" => alone(Command::Quit),
         "switch" => which(name, words).map(Command::Switch),
@@ -168,6 +204,22 @@ mod tests {
         for (line, command) in [
             ("/help", Command::Help),
             (" /stop ", Command::Stop),
+            ("/steer with  milk ", Command::Steer("with  milk".into())),
+            (
+                "/approve",
+                Command::Decide {
+                    approve: true,
+                    note: None,
+                },
+            ),
+            (
+                "/deny not this one",
+                Command::Decide {
+                    approve: false,
+                    note: Some("not this one".into()),
+                },
+            ),
+            ("/attach a b.csv", Command::Attach("a b.csv".into())),
             ("/threads", Command::Threads),
             ("/switch 2", Command::Switch(Which::Number(2))),
             (&format!("/switch {id}"), Command::Switch(Which::Id(id))),
@@ -195,6 +247,8 @@ mod tests {
             ("/switch 0", "number"),
             ("/delete all", "number"),
             ("/rename", "NAME"),
+            ("/steer", "what the agent is to know"),
+            ("/attach", "path of a file"),
             ("/history none", "number"),
             ("/stop it", "//stop it"),
             ("/", "/help"),

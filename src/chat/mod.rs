@@ -9,16 +9,19 @@ mod client;
 mod commands;
 mod identity;
 mod input;
+mod rest;
 mod screen;
 mod talk;
 mod wire;
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
+use sessile_actors::protocol::client::REFERENCES_MAX;
 use uuid::Uuid;
 
 use address::Address;
@@ -59,6 +62,15 @@ pub struct ChatArgs {
     /// Go on in this thread; else a new one begins
     #[arg(long, value_name = "ID")]
     pub thread: Option<Uuid>,
+    /// Bring this file (CSV, JSON, text) to the server, for the first message; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub attach: Vec<PathBuf>,
+    /// Approve what asks for approval, unseen: only where every tool may do all that it can
+    #[arg(long)]
+    pub approve_all: bool,
+    /// Show the answers alone, without thoughts, tool calls and what was used
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 fn teaching() -> String {
@@ -69,6 +81,7 @@ Examples:
   sessile chat
   sessile chat --once \"what is 12 * (3 + 4)?\" > answer.txt
   sessile chat --once - < question.txt
+  sessile chat --agent supervisor --attach usage.csv --once \"what can we save?\"
   printf '%s\\n' 'what is 2 + 3?' '/history' | sessile chat
   sessile chat --url https://chat.example.org --token-file token
 
@@ -77,8 +90,11 @@ Commands, in the conversation:
 
 Ctrl-C stops the answer; where nothing is being answered, or for the second time, it ends. Ctrl-D ends.
 
-In a pipe each line is a message or a command, and waits for the answer to the line before it. /stop alone acts at once, and
-drops the lines that wait before it. At the end of the input the answers are waited for.
+In a pipe each line is a message or a command, and waits for the answer to the line before it. /stop and /steer alone act at
+once, and /stop drops the lines that wait before it. At the end of the input the answers are waited for.
+
+A tool call that needs a person's approval is shown with its arguments, and waits for /approve or /deny. In a pipe, and with
+--once, nobody is there to ask: it is denied, unless --approve-all is given. The run goes on either way.
 
 Answers, and what a command lists, go to standard output; all else goes to standard error. Control characters in what the
 server says are shown as \u{fffd}.
@@ -87,7 +103,7 @@ Exit codes:
   0    each message was answered; at a terminal: you ended it
   1    no connection, or the server let nobody in, or it cut this client off
   2    a command line that can't be followed
-  3    a message or a command was refused
+  3    a message, a command or a file was refused
   4    the agent failed (agent_error)
   5    the run was stopped (agent_stopped)
   6    the server ended the run (agent_death)
@@ -114,8 +130,8 @@ pub fn run(args: &ChatArgs) -> ExitCode {
             return ExitCode::from(WRONG_USAGE);
         }
     };
-    let outcome = runtime.block_on(talk.run(first));
-    // A list of agents that is still being fetched is of no use any more.
+    let outcome = runtime.block_on(talk.run(&args.attach, first));
+    // What is still being asked over HTTP is of no use any more.
     runtime.shutdown_background();
     match outcome {
         Ok(outcome) => ExitCode::from(outcome as u8),
@@ -138,6 +154,17 @@ fn prepare(args: &ChatArgs) -> anyhow::Result<(Talk, Option<Result<String, &'sta
     let identity = Identity::find(&args.url, args.token_file.as_deref(), args.allow_plain_text)?;
     let wire = Wire::to(args.url.clone())?;
     let mut screen = Terminal::standard();
+    if args.quiet {
+        screen.hide_asides();
+    }
+    ensure!(
+        args.attach.len() <= REFERENCES_MAX,
+        "a message names at most {REFERENCES_MAX} files: give --attach less often"
+    );
+    for file in &args.attach {
+        // Opened once now: a file that is not there is told before anything is connected.
+        File::open(file).with_context(|| format!("{} can't be read", file.display()))?;
+    }
     let first = args.once.as_ref().map(|text| match text.as_str() {
         "-" => input::whole(),
         text => Ok(text.to_owned()),
@@ -154,7 +181,10 @@ fn prepare(args: &ChatArgs) -> anyhow::Result<(Talk, Option<Result<String, &'sta
         }
         None => Input::Lines(input::lines()),
     };
-    let client = Client::new(!is_person, args.agent.clone(), args.thread);
+    let mut client = Client::new(!is_person, args.agent.clone(), args.thread);
+    if args.approve_all {
+        client.approve_all();
+    }
     Ok((Talk::new(client, wire, identity, screen, input), first))
 }
 

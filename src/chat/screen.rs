@@ -36,6 +36,8 @@ pub struct Screen<O, E> {
     /// Takes lines while the prompt is open.
     above: Option<SyncSender<String>>,
     prompt_is_open: bool,
+    /// Whether what happens in a run besides its answer is left out.
+    hides_asides: bool,
     /// The piece of a line that waits for its end, while the prompt is open.
     piece: String,
 }
@@ -69,8 +71,14 @@ impl<O: Write, E: Write> Screen<O, E> {
             line_is_broken: false,
             above: None,
             prompt_is_open: false,
+            hides_asides: false,
             piece: String::new(),
         }
+    }
+
+    /// Leaves out, from now on, what happens in a run besides its answer.
+    pub fn hide_asides(&mut self) {
+        self.hides_asides = true;
     }
 
     /// Gives lines to the line editor from now on, whenever the prompt is open.
@@ -122,6 +130,7 @@ impl<O: Write, E: Write> Screen<O, E> {
                 self.end_line()?;
                 self.put_out(&(harmless(text) + "\n"))?;
             }
+            Show::Aside(_) if self.hides_asides => {}
             Show::Aside(text) => self.put_err(self.paint.dim(harmless(text))),
             Show::Note(text) => self.put_err(self.paint.dim(harmless(&format!("- {text}")))),
             Show::Fault(text) => self.put_err(self.paint.red(harmless(&format!("! {text}")))),
@@ -292,6 +301,22 @@ mod tests {
         assert_eq!(String::from_utf8(screen.out.to).unwrap(), "all of it\n");
         let mut nobody = Screen::new((Gone, false), (Vec::new(), false), Paint::Plain);
         assert!(nobody.show(&answer("all")).is_err(), "nobody reads the answer");
+    }
+
+    #[test]
+    fn where_asides_are_hidden_all_else_is_shown() {
+        let mut screen = Screen::new((Vec::new(), false), (Vec::new(), false), Paint::Plain);
+        screen.hide_asides();
+        for show in [
+            aside("dim"),
+            answer("all"),
+            Show::Note("note".into()),
+            Show::Fault("no".into()),
+        ] {
+            screen.show(&show).unwrap();
+        }
+        assert_eq!(screen.out.to, b"all");
+        assert_eq!(String::from_utf8(screen.err.to).unwrap(), "\n- note\n! no\n");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::LocalBoxFuture;
@@ -12,7 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use super::back_off::BackOff;
-use super::client::{AgentInfo, Client, Effect, Next, Now, Outcome, Show};
+use super::client::{AgentInfo, Client, Effect, Next, Now, Outcome, Show, Uploaded};
 use super::identity::Identity;
 use super::input::{Prompt, Typed};
 use super::screen::Terminal;
@@ -29,6 +30,14 @@ pub enum Input {
     Lines(Receiver<Typed>),
     /// A person.
     Person(Prompt),
+}
+
+/// What was asked over HTTP, answered.
+enum Fetched {
+    Agents(Result<Vec<AgentInfo>, String>),
+    File(Result<Uploaded, String>),
+    /// Whoever asked broke down.
+    Neither(String),
 }
 
 type Opened = Result<(Socket, Option<String>), Refusal>;
@@ -49,7 +58,7 @@ enum Woken {
     Opened(Box<Opened>),
     Heard(Heard),
     Typed(Typed),
-    Agents(Result<Vec<AgentInfo>, String>),
+    Asked(Fetched),
     Due,
     Interrupt,
     Terminate,
@@ -66,7 +75,8 @@ pub struct Talk {
     back_off: BackOff,
     /// The token of the last attempt.
     token: Option<SecretString>,
-    agents: Option<JoinHandle<Result<Vec<AgentInfo>, String>>>,
+    /// What is being asked over HTTP: one thing at a time, as the client asks.
+    fetching: Option<JoinHandle<Fetched>>,
     cookie_was_lost: bool,
     /// Whether the server was ever reached, and whether the user was told that it no longer is.
     was_up: bool,
@@ -86,20 +96,24 @@ impl Talk {
             line: Line::Down(Instant::now()),
             back_off: BackOff::default(),
             token: None,
-            agents: None,
+            fetching: None,
             cookie_was_lost: false,
             was_up: false,
             told_of_cut: false,
         }
     }
 
-    /// Talks to the end; `first` is said at once, and is all that is said.
+    /// Talks to the end. The first message names `files`; `first` is said at once, and is all that is said.
     ///
     /// # Errors
     /// What a client says can't be shown: its reader is gone, or the disk is full.
-    pub async fn run(mut self, first: Option<Result<String, &'static str>>) -> io::Result<Outcome> {
+    pub async fn run(mut self, files: &[PathBuf], first: Option<Result<String, &'static str>>) -> io::Result<Outcome> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        for file in files {
+            let effects = self.client.attach(file, now());
+            self.perform(effects).await?;
+        }
         let effects = match first {
             None => Vec::new(),
             Some(first) => match first.and_then(worth_saying) {
@@ -135,7 +149,7 @@ impl Talk {
         let woken = tokio::select! {
             woken = self.line.next() => woken,
             typed = self.input.next(), if takes_lines => Woken::Typed(typed),
-            agents = fetched(&mut self.agents) => Woken::Agents(agents),
+            answered = fetched(&mut self.fetching) => Woken::Asked(answered),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Woken::Due,
             _ = interrupt.recv() => Woken::Interrupt,
             _ = terminate.recv() => Woken::Terminate,
@@ -148,9 +162,17 @@ impl Talk {
             Woken::Opened(opened) => return self.opened(*opened),
             Woken::Heard(heard) => return self.heard(heard).await,
             Woken::Typed(typed) => return self.typed(typed).await,
-            Woken::Agents(agents) => {
-                self.agents = None;
-                self.client.agents(agents, now())
+            Woken::Asked(answered) => {
+                self.fetching = None;
+                match answered {
+                    Fetched::Agents(agents) => self.client.agents(agents, now()),
+                    Fetched::File(taken) => self.client.uploaded(taken, now()),
+                    Fetched::Neither(why) => {
+                        let mut effects = self.client.agents(Err(why.clone()), now());
+                        effects.extend(self.client.uploaded(Err(why), now()));
+                        effects
+                    }
+                }
             }
             Woken::Due => self.client.tick(now()),
             Woken::Interrupt => self.client.interrupt(),
@@ -288,10 +310,14 @@ impl Talk {
                 }
                 Effect::FetchAgents => {
                     let (wire, headers) = (self.wire.clone(), self.identity.headers());
-                    self.agents = Some(spawn_blocking(move || {
-                        headers
-                            .and_then(|headers| wire.agents(&headers))
-                            .map_err(|why| format!("{why:#}"))
+                    self.fetching = Some(spawn_blocking(move || {
+                        Fetched::Agents(told(headers.and_then(|headers| wire.agents(&headers))))
+                    }));
+                }
+                Effect::Upload(file, at_most) => {
+                    let (wire, headers) = (self.wire.clone(), self.identity.headers());
+                    self.fetching = Some(spawn_blocking(move || {
+                        Fetched::File(told(headers.and_then(|headers| wire.upload(&file, at_most, &headers))))
                     }));
                 }
                 Effect::RenewToken if self.has_newer_token() => {
@@ -381,11 +407,15 @@ impl Input {
     }
 }
 
-async fn fetched(agents: &mut Option<JoinHandle<Result<Vec<AgentInfo>, String>>>) -> Result<Vec<AgentInfo>, String> {
-    match agents {
-        Some(fetching) => fetching.await.unwrap_or_else(|fault| Err(fault.to_string())),
+async fn fetched(fetching: &mut Option<JoinHandle<Fetched>>) -> Fetched {
+    match fetching {
+        Some(asked) => asked.await.unwrap_or_else(|fault| Fetched::Neither(fault.to_string())),
         None => pending().await,
     }
+}
+
+fn told<T>(answered: anyhow::Result<T>) -> Result<T, String> {
+    answered.map_err(|why| format!("{why:#}"))
 }
 
 fn worth_saying(text: String) -> Result<String, &'static str> {

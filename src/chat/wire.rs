@@ -1,14 +1,11 @@
-//! The way to the server: TLS, the handshake, one socket, and the list of agents over HTTP.
+//! The way to the server: TLS, the handshake, one socket.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::ensure;
 use futures_util::{SinkExt as _, StreamExt as _};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use sessile_actors::protocol::SUBPROTOCOL;
@@ -22,10 +19,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 use super::address::Address;
-use super::client::AgentInfo;
 
 /// How long a connection with its handshake may take. Beyond: it counts as failed.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The server pings as often as it says. Where three in a row are missing, the line is dead, whatever the kernel says.
 const PINGS_MISSED: u32 = 3;
@@ -40,15 +36,12 @@ const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a close may take before the process ends without it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Largest answer to an HTTP request, in bytes. Beyond: it is refused.
-const ANSWER_BYTES_MAX: u64 = 256 * 1024;
-
 /// Where a server is, and how it is spoken to.
 #[derive(Clone)]
 pub struct Wire {
-    address: Address,
+    pub(super) address: Address,
     /// None where no TLS is spoken.
-    tls: Option<Arc<ClientConfig>>,
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
 /// How an attempt to connect failed.
@@ -152,46 +145,6 @@ impl Wire {
             Ok(Err(fault)) => Err(unreachable(fault.to_string())),
             Err(_) => Err(unreachable(format!("no answer within {HANDSHAKE_TIMEOUT:?}"))),
         }
-    }
-
-    /// Fetches the list of agents. It blocks: the client has no HTTP client besides, and asks for nothing else.
-    ///
-    /// # Errors
-    /// The server can't be reached, or refuses.
-    pub fn agents(&self, headers: &[(&'static str, SecretString)]) -> anyhow::Result<Vec<AgentInfo>> {
-        let Address { host, port, .. } = &self.address;
-        let address = (host.as_str(), *port).to_socket_addrs()?.next();
-        let stream = TcpStream::connect_timeout(&address.context("the host has no address")?, HANDSHAKE_TIMEOUT)?;
-        stream.set_read_timeout(Some(HANDSHAKE_TIMEOUT))?;
-        stream.set_write_timeout(Some(HANDSHAKE_TIMEOUT))?;
-        let answer = match &self.tls {
-            None => self.ask(stream, headers)?,
-            Some(tls) => {
-                let name = ServerName::try_from(host.clone())?;
-                let connection = ClientConnection::new(Arc::clone(tls), name)?;
-                self.ask(StreamOwned::new(connection, stream), headers)?
-            }
-        };
-        agents_in(&answer)
-    }
-
-    /// HTTP/1.0: the answer's end is the connection's, whatever stands between.
-    fn ask(&self, mut stream: impl Read + Write, headers: &[(&'static str, SecretString)]) -> io::Result<String> {
-        let mut request = format!(
-            "GET /v1/agents HTTP/1.0\r\nhost: {}\r\naccept: application/json\r\n",
-            self.address.authority()
-        );
-        for (name, secret) in headers {
-            request.push_str(&format!("{name}: {}\r\n", secret.expose_secret()));
-        }
-        stream.write_all((request + "\r\n").as_bytes())?;
-        let mut answer = Vec::new();
-        // A server that ends the connection without a word of TLS has said all that its length promised.
-        match stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer) {
-            Err(fault) if fault.kind() != io::ErrorKind::UnexpectedEof => return Err(fault),
-            _ => {}
-        }
-        String::from_utf8(answer).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the answer is not UTF-8"))
     }
 }
 
@@ -300,18 +253,6 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-fn agents_in(answer: &str) -> anyhow::Result<Vec<AgentInfo>> {
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .context("the server did not answer in HTTP")?;
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    if status != "200" {
-        let problem: Value = serde_json::from_str(body).unwrap_or_default();
-        bail!("{status}: {}", problem["detail"].as_str().unwrap_or_default());
-    }
-    serde_json::from_str(body).context("the server's list can't be read")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,23 +276,5 @@ mod tests {
         assert_eq!(ends, [false, false, true]);
         let whole: Vec<u8> = frames.iter().flat_map(|frame| frame.payload().to_vec()).collect();
         assert_eq!(whole, long.as_bytes());
-    }
-
-    #[test]
-    fn the_list_of_agents_is_read_or_the_refusal_told() {
-        let list = r#"[{"name":"echo","description":"Says it again.","default":false}]"#;
-        let agents = agents_in(&format!("HTTP/1.1 200 OK\r\na: b\r\n\r\n{list}")).unwrap();
-        assert_eq!(agents[0].name, "echo");
-        for (answer, word) in [
-            (
-                "HTTP/1.0 401 No\r\n\r\n{\"detail\":\"send a token\"}",
-                "401: send a token",
-            ),
-            ("HTTP/1.0 200 OK\r\n\r\n<html>", "can't be read"),
-            ("SSH-2.0", "not answer in HTTP"),
-        ] {
-            let refused = agents_in(answer).unwrap_err().to_string();
-            assert!(refused.contains(word), "{refused}");
-        }
     }
 }

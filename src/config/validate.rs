@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use sessile_actors::budgets::LONGEST_WINDOW;
 use sessile_actors::context::Roles;
 
 use super::layers::Layers;
@@ -59,6 +60,7 @@ fn above_zero(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
         ("server.request_timeout", config.server.request_timeout),
         ("auth.guest_ttl", config.auth.guest_ttl),
         ("auth.ticket_ttl", config.auth.ticket_ttl),
+        ("budgets.user_window", config.budgets.user_window),
         ("models.connect_timeout", config.models.connect_timeout),
         ("models.first_token_timeout", config.models.first_token_timeout),
         ("models.stall_timeout", config.models.stall_timeout),
@@ -93,6 +95,10 @@ fn in_step(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
     if config.auth.leeway > LEEWAY_MAX {
         let problem = "it is above 5m, and expired tokens would live on: mend the clocks instead".to_owned();
         invalid("auth.leeway", problem);
+    }
+    if config.budgets.user_window > LONGEST_WINDOW {
+        let problem = "it is above 366days: name a shorter one, such as \"30days\"".to_owned();
+        invalid("budgets.user_window", problem);
     }
     let limits = &config.limits;
     let pairs = [

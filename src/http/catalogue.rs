@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 
 use super::{Caller, State};
 
-/// `GET /v1/agents`: `[{name, description, default}]`.
+/// `GET /v1/agents`: `[{name, description, default, steerable}]`.
 pub(super) async fn agents(_: Caller, state: web::Data<State>) -> HttpResponse {
     let registry = &state.infra.agents;
     let agents: Vec<_> = registry
@@ -14,6 +14,7 @@ pub(super) async fn agents(_: Caller, state: web::Data<State>) -> HttpResponse {
                 "name": class.name,
                 "description": class.description,
                 "default": *class.name == **registry.default_name(),
+                "steerable": class.steerable,
             })
         })
         .collect();

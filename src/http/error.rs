@@ -19,7 +19,8 @@ pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     header: Option<(HeaderName, HeaderValue)>,
-    members: Members,
+    /// Boxed: most refusals have none, and every handler returns one.
+    members: Option<Box<Members>>,
 }
 
 /// What a refusal says beyond what all say.
@@ -39,7 +40,7 @@ impl Problem {
             status,
             detail: detail.into(),
             header: None,
-            members: Members::default(),
+            members: None,
         }
     }
 
@@ -51,14 +52,14 @@ impl Problem {
     /// Adds the protocol's code for it, such as `empty_message`.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
-        self.members.code = Some(code.into());
+        self.members.get_or_insert_default().code = Some(code.into());
         self
     }
 
     /// Says where in the body, by a JSON pointer.
     #[must_use]
     pub fn at(mut self, pointer: Option<String>) -> Self {
-        self.members.pointer = pointer;
+        self.members.get_or_insert_default().pointer = pointer;
         self
     }
 
@@ -177,7 +178,7 @@ impl Problem {
             .expect("the status codes of two versions of one crate are the same numbers");
         let problem = ProblemDetails::from_status_code(status)
             .with_detail(self.detail.clone())
-            .with_extensions(&self.members);
+            .with_extensions(self.members.clone().unwrap_or_default());
         serde_json::to_string(&problem).expect("problem details are a number and strings")
     }
 

@@ -10,6 +10,7 @@
 //! | `/v1/agents/{name}/runs` | POST | `runs`: a run without a socket, as events or answered once |
 //! | `/v1/sessions/{id}/events` | GET | `events`: resumes a session as server-sent events |
 //! | `/v1/documents`, `/v1/documents/{id}`, `/v1/documents/{id}/content` | GET POST DELETE | `documents` |
+//! | `/v1/usage` | GET | `usage`: what the caller has used of their budget |
 //! | `/v1/sessions/{id}/stop` | POST | `sessions`: stops runs past a wedged socket |
 //! | `/v1/markdown` | POST | `markdown`: safe HTML for a page |
 //! | `/` and assets | GET | `page` |
@@ -37,6 +38,7 @@ mod tickets;
 mod trail;
 mod transfers;
 mod upgrade;
+mod usage;
 
 #[cfg(test)]
 mod testing;
@@ -191,6 +193,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             "GET",
             [web::get().to(documents::content)],
         ))
+        .service(at("/v1/usage", "GET", [web::get().to(usage::used)]))
         .service(at("/v1/sessions/{id}/stop", "POST", [web::post().to(sessions::stop)]))
         .service(at("/v1/session", "GET", [web::get().to(upgrade::required)]))
         .service(at("/ws", "GET", [web::get().to(upgrade::required)]))
@@ -290,6 +293,9 @@ mod tests {
             (&get, "/v1/documents/usage.csv", None, "ada", 404),
             (&Method::DELETE, DOCUMENT, None, "ada", 404),
             (&get, "/v1/documents", None, "", 401),
+            (&get, "/v1/usage", None, "ada", 200),
+            (&get, "/v1/usage", None, "", 401),
+            (&post, "/v1/usage", None, "ada", 405),
             (&get, "/v1/session", None, "ada", 426),
             (&get, "/ws", None, "ada", 426),
             (&post, STOP, None, "ada", 404),

@@ -9,6 +9,7 @@ use actix::Actor as _;
 use actix_web::http::header::{self, HeaderMap};
 use async_trait::async_trait;
 use futures_util::future::{BoxFuture, FutureExt as _, ready};
+use sessile_actors::budgets::{Charge, Window};
 use sessile_actors::context::{Roles, SessionContext};
 use sessile_actors::ids::{RunId, Seq, SessionId, ThreadId, UserId};
 use sessile_actors::infra::credentials::{BadCredential, Credentials, Renewed};
@@ -149,6 +150,10 @@ impl ThreadStore for Store {
 
     fn run(&self, _: UserId, _: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>> {
         ready(Err(StoreError::NotFound)).boxed()
+    }
+
+    fn usage(&self, _: UserId, _: Window) -> BoxFuture<'static, Result<Charge, StoreError>> {
+        ready(Ok(Charge::STEP)).boxed()
     }
 
     fn create(

@@ -166,7 +166,7 @@ fn checked(named: Named) -> Result<String, Problem> {
     Ok(named.name)
 }
 
-fn refused(error: StoreError) -> Problem {
+pub(super) fn refused(error: StoreError) -> Problem {
     match error {
         StoreError::NotFound => Problem::not_found("there is no such thread"),
         StoreError::RunActive(_) => Problem::conflict("a run is active in the thread; stop it first"),

@@ -1,4 +1,4 @@
-//! The language models that agents may ask: one file each, one line each in [`built_in`]; those of the
+//! The language models that agents may ask: one file each, one line each in `built_in`; those of the
 //! configuration in `network`.
 
 use std::ffi::OsString;
@@ -41,6 +41,15 @@ pub enum ModelsError {
     LeftOut(String),
 }
 
+/// What a server of one's own has beside the models that come with Sessile. The first is the default.
+#[derive(Default)]
+pub struct OwnModels {
+    /// In order.
+    pub models: Vec<Arc<dyn Model>>,
+    /// Whether there are no others than these and those of the configuration.
+    pub alone: bool,
+}
+
 /// All models, with the default and the ones that agents have of their own. Those over the network live on `io`, and read their
 /// keys by `variable` from the environment.
 ///
@@ -48,15 +57,21 @@ pub enum ModelsError {
 /// Everything that is wrong, at least one.
 pub fn registry(
     config: &Config,
+    own: OwnModels,
     io: &Handle,
     variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<ModelRegistry, Vec<ModelsError>> {
     let mut faults = Vec::new();
     let script = config.models.scripted_file.as_deref();
-    let mut models = built_in(offline::PIECE_DELAY, script).unwrap_or_else(|fault| {
-        faults.push(fault.into());
-        Vec::new()
-    });
+    // Who brings a model has chosen the default, and who wants none at all has none.
+    let is_chosen = !own.models.is_empty() || (own.alone && config.models.named.is_empty());
+    let mut models = own.models;
+    if !own.alone {
+        match built_in(offline::PIECE_DELAY, script) {
+            Ok(built_in) => models.extend(built_in),
+            Err(fault) => faults.push(fault.into()),
+        }
+    }
     for (name, named) in &config.models.named {
         match over_the_network(name, named, config, io, variable) {
             Ok(model) => models.push(model),
@@ -66,13 +81,17 @@ pub fn registry(
     if !faults.is_empty() {
         return Err(faults);
     }
-    chosen(config, models).map_err(|fault| vec![fault.into()])
+    chosen(config, models, is_chosen || script.is_some()).map_err(|fault| vec![fault.into()])
 }
 
-/// The registry with who asks whom. A script stands in for the default model.
-fn chosen(config: &Config, models: Vec<Arc<dyn Model>>) -> Result<ModelRegistry, ModelRegistryError> {
+/// The registry with who asks whom. A script, or a model of one's own, stands in for the default model.
+fn chosen(
+    config: &Config,
+    models: Vec<Arc<dyn Model>>,
+    is_default_first: bool,
+) -> Result<ModelRegistry, ModelRegistryError> {
     let mut registry = ModelRegistry::freeze(models)?;
-    if config.models.scripted_file.is_none() {
+    if !is_default_first {
         registry = registry.with_default(&config.models.default)?;
     }
     for (agent, names) in &config.agents.models {

@@ -43,6 +43,8 @@ pub struct Savings {
 pub struct Saving {
     /// In US dollars.
     pub saves: Decimal,
+    /// What of it counts among all together; zero where another takes its place, or its risk is high.
+    pub counts: Decimal,
     id: &'static str,
     title: String,
     detail: Value,
@@ -110,16 +112,20 @@ pub fn savings(usage: &Usage, catalogue: &Catalogue) -> Savings {
     found.sort_by_key(|(saves, ..)| Reverse(*saves));
     found.truncate(TOLD);
     let told = |(saves, touched, measure): &(Decimal, Touched, Measure<'_>)| measure.told(usage, *saves, touched);
-    let measures: Vec<Saving> = found.iter().map(told).collect();
-    let mut combined = Decimal::ZERO;
-    for (saving, (.., measure)) in measures.iter().zip(&found).filter(|(saving, _)| saving.risk != HIGH) {
+    let mut measures: Vec<Saving> = found.iter().map(told).collect();
+    for (saving, (.., measure)) in measures
+        .iter_mut()
+        .zip(&found)
+        .filter(|(saving, _)| saving.risk != HIGH)
+    {
         let (saves, _) = measure.alone(&bill);
         // After a measure before it another may even cost more; then it isn't taken.
         if saves > Decimal::ZERO {
             measure.take(&mut bill);
-            combined += saves.min(saving.saves);
+            saving.counts = saves.min(saving.saves);
         }
     }
+    let combined = measures.iter().map(|saving| saving.counts).sum();
     Savings {
         baseline,
         measures,
@@ -187,7 +193,8 @@ impl Saving {
             "saves_percent": percent(self.saves, baseline),
             "effort": self.effort,
             "risk": self.risk,
-            "in_combined": self.risk != HIGH,
+            "in_combined": self.counts > Decimal::ZERO,
+            "counts_usd": exact(self.counts),
             "assumption": self.assumption,
         })
     }

@@ -51,13 +51,17 @@ export class Card {
 
   // Asks for a decision, or tells the one that was made.
   ask() {
-    const { until, decision, note } = this.asked;
+    const { until, decision, note, isElsewhere } = this.asked;
     this.approval.hidden = false;
     if (decision !== null || this.status !== "running") {
-      const said = DECIDED[decision] ?? "Not decided before the run ended";
+      const said = DECIDED[decision] ?? (isElsewhere ? "Decided where it was asked" : "Not decided before the run ended");
       return this.approval.replaceChildren(make("p", {}, note ? `${said}: ${note}` : said));
     }
     this.node.open = true;
+    if (isElsewhere) {
+      const where = "It waits for you in the tab or on the device where it was asked: approve or deny it there.";
+      return this.approval.replaceChildren(make("p", {}, where));
+    }
     this.note ??= make("input", { ariaLabel: "A word on why", placeholder: "A word on why, if you like", maxLength: 200 });
     const buttons = [
       button("Approve", () => this.decide("approve"), { className: "approve" }),

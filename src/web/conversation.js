@@ -155,7 +155,10 @@ export class Conversation {
       // After a reload its events may begin in the middle of the text, and only a whole answer comes with the end.
       run.text = said.content;
       turn.showRun(run);
-    } else turn.showAnswer(said.content, said.status === "partial");
+    } else {
+      if (run) this.runs.endedElsewhere(run);
+      turn.showAnswer(said.content, said.status === "partial", run);
+    }
   }
 
   showGoingOn({ active_runs, queued, pending_approvals }, session, page, known) {
@@ -167,8 +170,9 @@ export class Conversation {
         page.push(turn);
       }
       const run = this.runs.takeActive(active, this.thread, this.asOfSeq);
-      for (const pending of pending_approvals) this.runs.takePending(pending, run);
-      turn.become(active.session_id === session ? "running" : "elsewhere");
+      const isElsewhere = active.session_id !== session;
+      for (const pending of pending_approvals) this.runs.takePending(pending, run, isElsewhere);
+      turn.become(isElsewhere ? "elsewhere" : "running");
       turn.showRun(run);
     }
     // The words of a message that waits come with it: it is no part of the history yet.

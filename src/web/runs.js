@@ -59,7 +59,7 @@ export class Runs {
         addStep(run, { kind: "warning", key: seq, text: budget(payload) });
         break;
       case "workflow_started":
-        addStep(run, workflowOf(seq, payload));
+        beginWorkflow(run, seq, payload);
         break;
       case "step_started":
         atStep(run, payload, "running");
@@ -92,11 +92,16 @@ export class Runs {
     if (isApplied) run.steps.find((step) => step.key === id && (step.isApplied = true));
   }
 
-  // A call that waits for a person, as a snapshot tells it.
-  takePending(pending, root) {
+  // A call that waits for a person, as a snapshot tells it. Only the session that has its run takes a decision.
+  takePending(pending, root, isElsewhere) {
     const run = this.get(pending.run_id) ?? this.open(pending.run_id, root.thread, pending.agent_name ?? "agent");
     if (run !== root) this.begin(run, root.id);
-    askForApproval(run, pending);
+    askForApproval(run, { ...pending, isElsewhere });
+  }
+
+  // A run that ended where its events are not told.
+  endedElsewhere(run) {
+    for (const part of this.byId.values()) if (this.rootOf(part) === run) closeSteps(part);
   }
 
   // The run that answers the message for which this one works.
@@ -126,10 +131,10 @@ export class Runs {
   }
 
   // The run, made where it is not known yet. `seq` is its last event, `bytes` the length of `text` in UTF-8, `ahead` what came
-  // behind a gap in it, `parent` the run that began it.
+  // behind a gap in it, `parent` the run that began it, `workflows` those that it follows, the inner ones of others included.
   open(id, thread, agent) {
     if (!this.byId.has(id)) {
-      const nothing = { seq: 0, steps: [], ref: null, text: "", bytes: 0, ahead: [], end: null, parent: null, isBegun: false };
+      const nothing = { seq: 0, steps: [], workflows: [], ref: null, text: "", bytes: 0, ahead: [], end: null, parent: null, isBegun: false };
       this.byId.set(id, { id, thread, agent, ...nothing });
       this.forget();
     }
@@ -158,10 +163,12 @@ function complete(run, { call_id, tool_name, status, result, truncated, executio
   if (call) Object.assign(call, { status, result, truncated, took: execution_time_ms });
 }
 
-function askForApproval(run, { call_id, tool_name, parameters = null, expires_at }) {
+function askForApproval(run, { call_id, tool_name, parameters = null, expires_at, isElsewhere = false }) {
   addStep(run, callOf(call_id, tool_name, parameters));
   const call = run.steps.find((step) => step.key === call_id);
-  if (call?.status === "running") call.approval ??= { until: expires_at, decision: null };
+  // After a reload its beginning may be gone: whoever decides must see what it would do.
+  if (call) call.parameters ??= parameters;
+  if (call?.status === "running") call.approval ??= { until: expires_at, decision: null, isElsewhere };
 }
 
 function decide(run, { call_id, decision, note }) {
@@ -174,24 +181,32 @@ function budget({ budget: name, used, limit }) {
   return `${Math.round((100 * used) / limit)} % of the budget ${name} is used: ${used} of ${limit}`;
 }
 
-function workflowOf(seq, { workflow, steps }) {
-  const waiting = steps.map((name) => ({ name, status: "waiting", children: [] }));
-  return { kind: "workflow", key: `workflow ${seq}`, name: workflow, steps: waiting };
+// A workflow that begins while a step of another is at work is that step.
+function beginWorkflow(run, seq, { workflow, steps }) {
+  const key = `workflow ${seq}`;
+  if (run.workflows.some((known) => known.key === key)) return;
+  const waiting = steps.map((name) => ({ name, status: "waiting", children: [], inner: [] }));
+  const begun = { kind: "workflow", key, name: workflow, steps: waiting };
+  const step = stepFor(run, workflow);
+  if (step) step.inner.push(begun);
+  else addStep(run, begun);
+  run.workflows.push(begun);
 }
 
 // The step of the newest workflow that has one of this name.
 function atStep(run, { step, step_number }, status) {
-  const workflows = run.steps.filter(({ kind }) => kind === "workflow").reverse();
+  const workflows = run.workflows.toReversed();
   const [found] = workflows.flatMap(({ steps }) => steps.filter(({ name }) => name === step));
   const known = found ?? workflows[0]?.steps[step_number - 1];
   if (known) known.status = status;
 }
 
-// The step that a child works for: one of its agent's name that is at work, or else the only one at work without a child.
-function stepFor(run, agent) {
-  const workflow = run.steps.findLast(({ kind }) => kind === "workflow");
-  const atWork = workflow?.steps.filter(({ status }) => status === "running") ?? [];
-  return atWork.find(({ name }) => name === agent) ?? atWork.find(({ children }) => children.length === 0) ?? atWork[0];
+// The step at work that a child, or a workflow within, is for: the one of its name, or else the newest that has none yet.
+function stepFor(run, name) {
+  const steps = run.workflows.toReversed().flatMap((workflow) => workflow.steps);
+  const atWork = steps.filter(({ status }) => status === "running");
+  const isFree = ({ children, inner }) => children.length + inner.length === 0;
+  return atWork.find((step) => step.name === name) ?? atWork.find(isFree) ?? atWork[0];
 }
 
 function progress({ percentage, message }) {
@@ -217,10 +232,15 @@ function end(run, type, seq, payload) {
   run.ahead = [];
   if (type === "agent_completed") run.text = payload.result;
   else if ((payload.partial ?? "").length > run.text.length) run.text = payload.partial;
-  for (const step of run.steps) {
-    // A call whose end was never told: the run is over, so it is not at work any more.
-    if (step.status === "running") step.status = "unknown";
-    for (const part of step.steps ?? []) if (part.status === "running" || part.status === "waiting") part.status = "skipped";
+  closeSteps(run);
+}
+
+// What a run had begun and whose end was never told: the run is over, so nothing of it is at work any more.
+function closeSteps(run) {
+  for (const step of run.steps) if (step.status === "running") step.status = "unknown";
+  for (const part of run.workflows.flatMap(({ steps }) => steps)) {
+    if (part.status === "running") part.status = "unknown";
+    else if (part.status === "waiting") part.status = "skipped";
   }
 }
 

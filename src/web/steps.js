@@ -4,7 +4,7 @@ import { Card } from "./card.js";
 import { make } from "./dom.js";
 import { Words } from "./words.js";
 
-const SAYS = { waiting: "waits", running: "at work", completed: "done", failed: "failed", skipped: "left out" };
+const SAYS = { waiting: "waits", running: "at work", completed: "done", failed: "failed", skipped: "left out", unknown: "not ended" };
 
 export class Steps {
   // `tools` is what is handed on: {follow, onDecide}.
@@ -67,19 +67,27 @@ class Workflow {
 
 class Part {
   constructor({ name }, tools) {
-    this.tools = tools;
+    Object.assign(this, { name, tools });
+    this.workflows = new Map();
     this.children = new Map();
     this.state = make("span", { className: "state" });
     this.inside = make("div");
     this.node = make("li", {}, make("p", {}, make("b", {}, name.replaceAll("_", " ")), " ", this.state), this.inside);
   }
 
-  update({ status, children }) {
+  update({ status, children, inner }) {
     this.node.dataset.status = status;
     this.state.textContent = SAYS[status] ?? status;
+    for (const workflow of inner) {
+      if (!this.workflows.has(workflow.key)) {
+        this.workflows.set(workflow.key, new Workflow(workflow, this.tools));
+        this.inside.append(this.workflows.get(workflow.key).node);
+      }
+      this.workflows.get(workflow.key).update(workflow);
+    }
     for (const run of children) {
       if (!this.children.has(run.id)) {
-        this.children.set(run.id, new Child(run, this.tools));
+        this.children.set(run.id, new Child(run, this.tools, run.agent === this.name ? "its work" : run.agent));
         this.inside.append(this.children.get(run.id).node);
       }
       this.children.get(run.id).update({ run });
@@ -89,12 +97,12 @@ class Part {
 
 // A child run: open while it works, closed once it is done, unless a person chose otherwise.
 class Child {
-  constructor(run, tools) {
+  constructor(run, tools, label = run.agent) {
     this.steps = new Steps(make("div", { className: "steps" }), tools);
     this.text = make("div", { className: "text" });
     this.words = new Words(this.text, tools.follow);
     this.trouble = make("p", { className: "end", hidden: true });
-    this.label = make("span", {}, run.agent);
+    this.label = make("span", {}, label);
     const summary = make("summary", { onclick: () => (this.isChosen = true) }, this.label);
     this.node = make("details", { className: "child", open: run.end === null, data: { run: run.id } }, summary);
     this.node.append(this.steps.box, this.text, this.trouble);

@@ -76,10 +76,11 @@ export class Turn {
     this.showProgress();
   }
 
-  // Shows an answer of which the words alone are known.
-  showAnswer(content, isPartial) {
+  // Shows an answer of which the words alone are known, and of its run perhaps the beginning.
+  showAnswer(content, isPartial, run) {
     this.become("ended");
     this.openReply(this.agent);
+    if (run) this.steps.show(run);
     this.words.show(content, true);
     if (isPartial) this.showEnd({ trouble: "This run ended before its time." });
     this.showProgress();
@@ -138,10 +139,12 @@ export class Turn {
 function usageOf({ took, usage = {} }) {
   const count = (number, word) => (number ? `${number.toLocaleString()} ${word}${number === 1 ? "" : "s"}` : null);
   const tokens = (usage.input_tokens ?? 0) + (usage.output_tokens ?? 0);
-  const cost = usage.cost_micros ? `$${(usage.cost_micros / 1e6).toFixed(4)}` : null;
+  const cost = usage.cost_micros ? costOf(usage.cost_micros / 1e6) : null;
   const calls = [count(usage.model_calls, "model call"), count(usage.tool_calls, "tool call")];
   return [durationOf(took), ...calls, count(tokens, "token"), cost].filter((part) => part).join(" · ");
 }
+
+const costOf = (dollars) => (dollars < 0.000_05 ? "under $0.0001" : `$${dollars.toFixed(4)}`);
 
 function who(name, at) {
   const time = at ? make("time", { dateTime: at }, timeOf(at)) : null;

@@ -38,7 +38,7 @@ async fn each_agent_that_is_named_by_a_user_finds_out_for_itself_what_it_needs()
         (
             "optimization",
             vec![("usage_analysis", "ok"), ("cost_calculator", "ok")],
-            "Of $12.35 about $5.00 can be saved, all strategies together:\n\n- Move \\`summaries\\` from m1 to m2: saves $3.21 (26.00%)",
+            "Of $12.35 up to $5.00 can be saved by all strategies together, where every assumption holds:\n\n- Move \\`summaries\\` from m1 to m2: saves $3.21 (26.00%)",
         ),
         (
             "actions",
@@ -64,7 +64,7 @@ async fn a_report_holds_amounts_to_the_cent_and_no_markup_of_the_datas() {
     let ended = asked(agents_with_tools().start(), "reporting", WITH_DATA).await;
     for line in [
         "| a\\|&lt;script&gt; | 1200 | 9000000 | 700000 | $12.35 | 100.00% |",
-        "| Move \\`summaries\\` from m1 to m2 | $3.21 | 26.00% | high | high |",
+        "| Move \\`summaries\\` from m1 to m2 | $3.21 | 26.00% | $3.21 | high | high |",
         "| 1 | Cache the prompts that come again | backend engineer | low | $2.01 | - |",
         "| All strategies together save | $5.00 |",
         "| What then remains | $7.35 |",

@@ -2,6 +2,7 @@
 
 mod identity;
 mod line;
+mod meanwhile;
 mod once;
 mod pipe;
 mod terminal;

@@ -15,6 +15,7 @@ use sessile_actors::infra::journal::{
 use sessile_actors::infra::memory::MemoryJournal;
 use sessile_actors::protocol::CloseCode;
 use sessile_actors::protocol::server::is_terminal_kind;
+use sessile_actors::session::run::ChildTask;
 use sessile_actors::testing::{Ending, FakeTool, World, agent, world};
 
 /// A journal that panics in the session that calls it, when told to.
@@ -153,5 +154,50 @@ async fn a_thread_held_by_a_session_that_stays_down_is_freed_by_one_that_interru
         .message(json!({"content": "on with it", "on_busy": "interrupt", "thread_id": thread}))
         .await;
     assert_eq!(second.until("agent_completed").await["payload"]["result"], "on with it");
+    world.finish().await;
+}
+
+#[actix::test]
+async fn a_panicking_session_ends_the_children_of_its_runs_before_them() {
+    tokio::time::pause();
+    let (inner, armed) = (MemoryJournal::start(), Arc::new(AtomicBool::new(false)));
+    let mine = Mine {
+        inner: inner.clone(),
+        armed: Arc::clone(&armed),
+        keeps_going_off: false,
+    };
+    let world = world()
+        .agent(agent("lead", async |run| {
+            run.child("caller", ChildTask::default()).await?;
+            Ok(Answer::Said)
+        }))
+        .agent(agent("caller", async |run| {
+            run.call_tool("slow", json!({})).await?;
+            run.call_tool("slow", json!({})).await?;
+            Ok(Answer::Said)
+        }))
+        .tool(FakeTool::new("slow").takes(Duration::from_secs(5)))
+        .stores(Arc::new(mine), Arc::new(inner))
+        .start();
+    let mut ada = world.connect("ada").await;
+    ada.say("go").await;
+    ada.until("tool_executing").await;
+    armed.store(true, Ordering::Relaxed);
+    assert_eq!(ada.closed().await, Ending::Closed(CloseCode::Resumable));
+    let mut ada = world.resume(&ada).await;
+    let mut told = ada.run_to_end().await;
+    told.extend(ada.run_to_end().await);
+    let line: Vec<_> = told
+        .iter()
+        .map(|frame| (frame["type"].as_str().unwrap(), frame["agent_name"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        line,
+        [
+            ("tool_completed", "caller"),
+            ("agent_death", "caller"),
+            ("agent_death", "lead")
+        ]
+    );
     world.finish().await;
 }

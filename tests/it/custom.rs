@@ -53,11 +53,12 @@ fn an_agent_and_a_tool_of_ones_own_are_short_and_tested_with_all_others() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest: toml::Table = fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();
     let declared = manifest["example"].as_array().unwrap();
-    for name in ["custom_agent", "custom_tool"] {
+    for name in ["custom_agent", "custom_tool", "own_server"] {
         let text = fs::read_to_string(root.join(format!("examples/{name}.rs"))).unwrap();
         let lines = text.lines().count();
         assert!(lines < LINES, "{name} has {lines} lines");
-        assert!(text.contains("#[cfg(test)]\n#[actix::test]\n"), "{name} has no test");
+        let kinds = ["#[actix::test]", "#[test]"].map(|kind| format!("#[cfg(test)]\n{kind}\n"));
+        assert!(kinds.iter().any(|kind| text.contains(kind)), "{name} has no test");
         // Without this word neither `cargo test` nor `cargo nextest run` would run it.
         let tested = |example: &toml::Value| {
             example["name"].as_str() == Some(name) && example.get("test").and_then(toml::Value::as_bool) == Some(true)

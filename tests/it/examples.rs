@@ -65,6 +65,49 @@ fn ws_client_says_that_there_is_no_server() {
     assert!(!output.status.success() && why.contains("no server there"), "{why}");
 }
 
+#[test]
+fn own_server_answers_with_its_own_agent_and_tool_and_has_what_comes_along() {
+    let data = tempfile::tempdir().unwrap();
+    build("own_server");
+    let mut child = example("own_server")
+        .arg("127.0.0.1:0")
+        .env("SESSILE__DATA_DIR", data.path())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let address = listens_at(&mut child);
+    let own = client(&address).arg("stressed").output().unwrap();
+    let mut chat = quiet(Command::new(env!("CARGO_BIN_EXE_sessile")));
+    chat.args([
+        "chat",
+        "--url",
+        &format!("http://{address}"),
+        "--agent",
+        "assistant",
+        "--once",
+        "hello",
+    ]);
+    let shared = chat
+        .env("XDG_STATE_HOME", data.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stopped = Command::new("sh")
+        .args(["-c", &format!("kill -TERM {}", child.id())])
+        .status();
+    assert!(stopped.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0), "it drains as `sessile` does");
+    let own = succeeded(&own);
+    assert!(own.contains("backwards") && own.contains("desserts"), "{own}");
+    let shared = succeeded(&shared);
+    assert!(
+        shared.contains("`backwards`"),
+        "the assistant has the tool too: {shared}"
+    );
+}
+
 /// The model of the tests that need a long answer: it plays `config/scripted.toml`.
 const SCRIPTED: &[&str] = &[
     "--set",
@@ -124,13 +167,18 @@ fn serve(listen: &str, settings: &[&str], data: &Path) -> (Child, String) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let address = listens_at(&mut child);
+    (child, address)
+}
+
+/// Reads from a server's first line where it listens.
+fn listens_at(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
     let address = line.trim().strip_prefix("sessile listens on http://");
-    let address = address.unwrap_or_else(|| panic!("the server said {line:?}")).to_owned();
-    (child, address)
+    address.unwrap_or_else(|| panic!("the server said {line:?}")).to_owned()
 }
 
 fn client(address: &str) -> Command {

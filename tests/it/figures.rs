@@ -64,6 +64,7 @@ fn strategy(told: &Value) -> Value {
         "id": told["id"], "feature": detail("feature"), "from": detail("from"), "to": detail("to"),
         "saves_usd": told["saves_usd"], "saves_usd_rounded": told["saves_usd_rounded"],
         "saves_percent": told["saves_percent"], "in_combined": told["in_combined"],
+        "counts_usd": told["counts_usd"],
     })
 }
 

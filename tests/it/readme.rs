@@ -49,16 +49,17 @@ fn every_command_of_the_readme_can_be_given() {
 #[test]
 fn the_settings_in_the_readme_are_taken() {
     let dir = tempfile::tempdir().unwrap();
-    let [settings] = blocks("toml")[..] else {
-        panic!("there is one block of settings");
-    };
     let file = dir.path().join("sessile.toml");
-    fs::write(&file, settings).unwrap();
-    let loaded = Config::load(&Sources {
-        file: Some(file),
-        ..Sources::default()
-    });
-    loaded.unwrap();
+    let settings = blocks("toml");
+    assert_eq!(settings.len(), 2, "the models and the users");
+    for settings in settings {
+        fs::write(&file, settings).unwrap();
+        let loaded = Config::load(&Sources {
+            file: Some(file.clone()),
+            ..Sources::default()
+        });
+        loaded.unwrap_or_else(|fault| panic!("{fault}: {settings}"));
+    }
 }
 
 #[test]
@@ -85,7 +86,19 @@ fn every_frame_in_the_readme_is_one() {
     let frames: Vec<_> = backticked(section("Protocol"))
         .into_iter()
         .filter(|name| name.contains('_') && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_'))
-        .filter(|name| !["session_id", "last_seq", "head_seq", "on_busy", "message_id", "run_id"].contains(&&**name))
+        .filter(|name| {
+            ![
+                "session_id",
+                "last_seq",
+                "head_seq",
+                "on_busy",
+                "message_id",
+                "run_id",
+                "expires_at",
+                "parent_run_id",
+            ]
+            .contains(&&**name)
+        })
         .collect();
     assert!(frames.len() > 20, "{frames:?}");
     for frame in frames {
@@ -147,6 +160,15 @@ fn check(line: &str) -> Result<(), String> {
     match words[..] {
         ["tests/run"] if is_executable("tests/run") => Ok(()),
         ["mkdir", "-p", _] | ["openssl", "rand", ..] => Ok(()),
+        // What they say is tested where the routes and the figures are; here the files must be there.
+        ["curl" | "python3", ref rest @ ..] => {
+            let files = rest.iter().map(|word| word.trim_start_matches('@'));
+            let missing = files.filter(|word| word.starts_with("examples/") && !root().join(word).is_file());
+            missing
+                .map(|file| format!("{file} is not there"))
+                .next()
+                .map_or(Ok(()), Err)
+        }
         [
             "cargo",
             "doc",

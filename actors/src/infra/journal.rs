@@ -10,10 +10,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
+use crate::budgets::{Charge, Gate, Spent, Totals, Window};
 use crate::context::SessionContext;
 use crate::ids::{DocumentId, Epoch, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId, UserId};
 use crate::protocol::client::Page;
-use crate::protocol::server::{History, HistoryMessage, OpenCall, RunState, ThreadSummary};
+use crate::protocol::server::{History, HistoryMessage, OpenCall, PendingApproval, RunState, ThreadSummary};
 
 /// The name of a thread that was made without one, until something is said in it.
 pub const UNNAMED: &str = "New thread";
@@ -68,6 +69,9 @@ pub trait ThreadStore: Send + Sync {
 
     /// A run of the user, whichever of their sessions has it.
     fn run(&self, user: UserId, run: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>>;
+
+    /// What the user has used in this window, over all sessions.
+    fn usage(&self, user: UserId, window: Window) -> BoxFuture<'static, Result<Charge, StoreError>>;
 
     /// Makes a thread.
     fn create(
@@ -156,6 +160,8 @@ pub struct StoredChild {
     pub agent: String,
     /// Calls that began and did not end.
     pub open_calls: Vec<OpenCall>,
+    /// Those of them that wait for a person.
+    pub pending_approvals: Vec<PendingApproval>,
 }
 
 /// What a session commits at once.
@@ -175,6 +181,8 @@ pub struct Batch {
     pub commands: Vec<StoreCommand>,
     /// How many runs of the user may be active at once, over all sessions. Counted where a run is started.
     pub runs_per_user: usize,
+    /// What the session and its user may have used for something new to begin.
+    pub gate: Gate,
 }
 
 /// An event as it is kept.
@@ -235,13 +243,16 @@ pub enum StoreCommand {
         /// Its thread.
         thread_id: ThreadId,
     },
-    /// Start a queued run: grants it the thread, or answers `ThreadBusy`, `RunLimit` or `NotFound`.
+    /// Start a queued run: grants it the thread, or answers `ThreadBusy`, `RunLimit`, `BudgetExhausted` or `NotFound`.
     Promote {
         /// The run.
         run_id: RunId,
         /// Its thread.
         thread_id: ThreadId,
     },
+    /// Count what was used: for the session, and for its user in the window of [`Batch::gate`]. Answered by
+    /// [`StoreReply::Charged`].
+    Charge(Charge),
     /// Make a thread and switch to it.
     CreateThread {
         /// The frame that asks.
@@ -343,6 +354,10 @@ pub enum StoreReply {
     NotFound,
     /// The message names a document that this user does not have.
     NoDocument,
+    /// It was counted: what was used until now, over all sessions of the user.
+    Charged(Totals),
+    /// A budget of the session's or the user's is used up: nothing new begins.
+    BudgetExhausted(Spent),
 }
 
 /// Why a batch, or a question, was not done.

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::budgets::{Charge, Window};
 use crate::context::SessionContext;
 use crate::ids::{DocumentId, RunId, Seq, SessionId, ThreadId, UserId};
 use crate::infra::journal::{
@@ -22,6 +23,7 @@ use crate::protocol::server::{History, HistoryMessage, ThreadSummary};
 
 use self::state::State;
 
+mod budgets;
 mod commands;
 mod reading;
 mod state;
@@ -171,6 +173,10 @@ impl ThreadStore for MemoryJournal {
 
     fn run(&self, user: UserId, run: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>> {
         answer(self.ask(move |state| state.run(&user, run))).boxed()
+    }
+
+    fn usage(&self, user: UserId, window: Window) -> BoxFuture<'static, Result<Charge, StoreError>> {
+        answer(self.ask(move |state| Ok(state.used_by_user(&user, &window)))).boxed()
     }
 
     fn create(

@@ -181,7 +181,8 @@ impl Family {
     /// Whether events of this `type` say anything about which children are at work.
     #[must_use]
     pub fn concerns(kind: &str) -> bool {
-        matches!(kind, "agent_started" | "tool_executing" | "tool_completed") || is_terminal_kind(kind)
+        let of_calls = Replay::concerns(kind) && kind != "partial_result";
+        kind == "agent_started" || of_calls || is_terminal_kind(kind)
     }
 
     /// Takes the session's next event, of whichever run.
@@ -194,7 +195,7 @@ impl Family {
         };
         if is_terminal_kind(kind) {
             self.children.remove(at);
-        } else if matches!(kind, "tool_executing" | "tool_completed") {
+        } else if kind != "partial_result" {
             self.children[at].2.take(kind, body);
         }
     }
@@ -216,9 +217,10 @@ impl Family {
     /// The children that have not ended, in the order in which they began.
     #[must_use]
     pub fn finish(self) -> Vec<StoredChild> {
-        let stored = |(run_id, agent, replay): (RunId, String, Replay)| StoredChild {
+        let stored = |(run_id, agent, mut replay): (RunId, String, Replay)| StoredChild {
             run_id,
             agent,
+            pending_approvals: replay.take_pending_approvals(),
             open_calls: replay.finish().0,
         };
         self.children.into_iter().map(stored).collect()

@@ -10,8 +10,12 @@ pub use client::{ClientFrame, Command, FrameError, OnBusy, ThreadTarget};
 pub use close::CloseCode;
 pub use server::{Control, ErrorCode, Event, EventEnvelope};
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::budgets::{Budgets, Caps};
 
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "sessile.v1";
@@ -42,4 +46,35 @@ pub struct WireLimits {
     pub message_burst: u32,
     /// Entries of one history page at most.
     pub history_page_max: usize,
+    /// Largest document, in bytes.
+    pub document_bytes: usize,
+    /// What may be used in all.
+    pub budgets: WireBudgets,
+}
+
+/// The budgets that there are, each by what it counts, with the unit. What is not named has no cap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WireBudgets {
+    /// Of one run, with its child runs.
+    pub run: BTreeMap<&'static str, u64>,
+    /// Of one session.
+    pub session: BTreeMap<&'static str, u64>,
+    /// Of one user, within a window.
+    pub user: BTreeMap<&'static str, u64>,
+    /// How long a user's window is, in seconds.
+    pub user_window_s: u64,
+}
+
+impl WireBudgets {
+    /// What a client is told of these.
+    #[must_use]
+    pub fn of(budgets: &Budgets) -> Self {
+        let named = |caps: &Caps| caps.each().map(|(kind, cap)| (kind.field(), cap)).collect();
+        Self {
+            run: named(&budgets.run),
+            session: named(&budgets.session),
+            user: named(&budgets.user),
+            user_window_s: budgets.user_window.as_secs(),
+        }
+    }
 }

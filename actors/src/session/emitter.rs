@@ -9,9 +9,10 @@ use std::sync::Arc;
 use actix::{Addr, Message};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::budgets::Charge;
 use crate::context::UserExecutionContext;
 use crate::protocol::server::Event;
-use crate::session::actor::UserSessionActor;
+use crate::session::actor::{Use, UserSessionActor};
 use crate::session::outbox::Receipt;
 use crate::session::run::RunOver;
 use crate::session::sanitise::redacted;
@@ -69,6 +70,13 @@ impl RunEmitter {
     /// Says a piece of the answer.
     pub(crate) async fn say(&self, text: String) -> Result<(), RunOver> {
         self.tell(Told::Text(text), None).await
+    }
+
+    /// Counts what the run used.
+    pub(crate) async fn charge(&self, charge: Charge) -> Result<(), RunOver> {
+        let context = self.context.clone();
+        // A closed mailbox means that the session ended: so did the run.
+        self.session.send(Use { context, charge }).await.map_err(|_| RunOver)?
     }
 
     async fn tell(&self, what: Told, durable: Option<oneshot::Sender<()>>) -> Result<(), RunOver> {

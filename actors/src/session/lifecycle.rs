@@ -7,10 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ids::{CallId, RunId};
-use crate::protocol::server::Event;
-
-/// Tool calls of one run that are open at once. Beyond: a fault, and the run ends.
-const OPEN_CALLS: usize = 1_024;
+use crate::protocol::server::{DeathCause, Event};
+use crate::session::engine::OPEN_CALLS;
 
 /// Runs whose end is remembered, so that nothing is told after it. Of older ones an end that comes again is not recognised.
 const ENDED_RUNS: usize = 256;
@@ -105,7 +103,9 @@ impl Lifecycle {
             Some(life) if !life.open_calls.is_empty() => Some("a run ends before its tool calls"),
             Some(life) if life.children > 0 => Some("a run ends before its children"),
             // A run that waited in the queue may be ended there.
-            None if !matches!(event, Event::AgentStopped { .. } | Event::AgentError { .. }) => {
+            None if !matches!(event, Event::AgentStopped { .. } | Event::AgentError { .. })
+                && !is_out_of_budget(event) =>
+            {
                 Some("a run that has not begun ends with an answer or a death")
             }
             Some(_) | None => None,
@@ -122,6 +122,17 @@ impl Lifecycle {
         self.ended.push_back(run);
         Verdict { told: true, fault }
     }
+}
+
+/// Whether a budget ended the run: it may be used up before a run that waited begins.
+const fn is_out_of_budget(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::AgentDeath {
+            death_cause: DeathCause::Budget,
+            ..
+        }
+    )
 }
 
 impl Life {

@@ -162,6 +162,7 @@ mod tests {
             run_id: RunId::mint(),
             agent: "poet".to_owned(),
             open_calls: calls.then(call).into_iter().collect(),
+            pending_approvals: Vec::new(),
         });
         let (one, two) = (first.run_id, nested.run_id);
         let root = StoredRun {

@@ -59,7 +59,7 @@ pub fn summary(facts: &Facts) -> String {
                 }
             };
             told.push(format!(
-                "About {} can be saved{share}.",
+                "Up to {} can be saved{share}, where every assumption holds.",
                 dollars(savings.combined_saves_usd)
             ));
         }
@@ -141,13 +141,17 @@ fn strategies(savings: &Savings) -> String {
                 name(&strategy.title),
                 dollars(strategy.saves_usd),
                 percent(strategy.saves_percent),
+                match strategy.counts_usd {
+                    Some(counts) if counts.is_zero() => "-".to_owned(),
+                    counts => dollars(counts.unwrap_or(strategy.saves_usd)),
+                },
                 strategy.effort.word().to_owned(),
                 strategy.risk.word().to_owned(),
             ]
         })
         .collect();
-    let header = ["Strategy", "Saves by itself", "Of the cost", "Effort", "Risk"];
-    let table = table(&header, &[false, true, true, false, false], &rows);
+    let header = ["Strategy", "Saves by itself", "Of the cost", "Counts", "Effort", "Risk"];
+    let table = table(&header, &[false, true, true, true, false, false], &rows);
     let note = savings
         .note
         .as_deref()
@@ -218,9 +222,14 @@ fn missing(facts: &Facts) -> String {
                 .to_owned(),
         );
     }
+    let is_enough = |analysis: &Analysis| analysis.sufficiency == Sufficiency::Sufficient;
+    let urge = match facts.analysis.as_ref().is_some_and(|(_, analysis)| is_enough(analysis)) {
+        true => "Would help",
+        false => "Needed",
+    };
     for request in &facts.requests {
         let (field, why, example) = (name(&request.field), escape(&request.why), name(&request.example));
-        lines.push(format!("Needed: {field}, {why}. For example: {example}"));
+        lines.push(format!("{urge}: {field}, {why}. For example: {example}"));
     }
     lines.extend(
         facts
@@ -246,10 +255,8 @@ fn assumptions(facts: &Facts) -> String {
         }
     }
     if let Some((_, savings)) = &facts.savings {
-        let told = savings
-            .strategies
-            .iter()
-            .filter(|strategy| !strategy.assumption.is_empty());
+        let counted = savings.counted();
+        let told = counted.iter().filter(|strategy| !strategy.assumption.is_empty());
         lines.extend(told.map(|strategy| format!("{}: {}", escape(&strategy.title), escape(&strategy.assumption))));
     }
     if facts.suspicious {

@@ -29,13 +29,13 @@ fn a_report_has_every_section_with_amounts_to_the_cent() {
     let report = written(whole());
     for line in [
         "There are 1200 requests from 2026-10-01 to 2026-10-30 (30 days); they cost $12.35. m1 has the largest part: 81.00%. \
-         About $5.00 can be saved, 40.50% of it. The first step: Cache the prompts that come again.",
+         Up to $5.00 can be saved, 40.50% of it, where every assumption holds. The first step: Cache the prompts that come again.",
         "## Cost by model",
         "| m1 | 700 | 8000000 | 600000 | $10.00 | 81.00% |",
         "| **all** | 1200 | 9000000 | 700000 | $12.35 | 100.00% |",
         "## Cost by feature",
-        "| Move \\`summaries\\` from m1 to m2 | $3.21 | 26.00% | high | high |",
-        "| Cache the prompts that come again | $2.01 | 16.24% | low | low |",
+        "| Move \\`summaries\\` from m1 to m2 | $3.21 | 26.00% | $3.21 | high | high |",
+        "| Cache the prompts that come again | $2.01 | 16.24% | $2.01 | low | low |",
         "| 3 | Send \\`summaries\\` in batches | platform engineer | medium | $1.00 | 2 |",
         "| Spent | $12.35 |",
         "| All strategies together save | $5.00 |",
@@ -96,6 +96,15 @@ fn what_failed_and_what_is_asked_for_is_named() {
     assert!(report.contains("- data: The tool usage_analysis gave no result: it took too long."));
     assert!(report.contains("- Needed: model, to find the price. For example: m\\|1"));
     assert!(report.contains("- Asked: Which period?"));
+}
+
+#[test]
+fn what_data_that_is_enough_could_still_have_is_not_called_needed() {
+    let mut results = whole();
+    results["data_helper"] = json!({"requests": [{"field": "latency_ms", "why": "to see more", "example": "950"}]});
+    assert!(written(results.clone()).contains("- Would help: latency_ms, to see more. For example: 950"));
+    results["data"]["analysis"]["sufficiency"] = json!("partial");
+    assert!(written(results).contains("- Needed: latency_ms, to see more. For example: 950"));
 }
 
 #[test]

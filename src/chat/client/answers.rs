@@ -146,6 +146,10 @@ impl Client {
             Kind::Say if request.stops => self.settled(Outcome::Stopped),
             _ => self.refuse(message, fx),
         }
+        // Who writes the message again need not bring its files again.
+        if !self.takes_turns && self.attached.is_empty() {
+            self.attached = request.references();
+        }
     }
 
     /// The agents, as they were fetched, or why they could not be.

@@ -4,13 +4,17 @@
 //! each event taken once, one request at a time, so that a message that must be sent again keeps its place before the next.
 
 mod answers;
+mod files;
+mod lines;
 mod requests;
 mod runs;
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -20,9 +24,11 @@ use uuid::Uuid;
 
 use super::commands::{Command, HELP, Line, Which};
 pub use answers::AgentInfo;
+pub use files::Uploaded;
 use requests::{After, Kind, Request};
 use runs::Runs;
 pub use sockets::Next;
+use told::{Asked, Told};
 
 /// Lines and requests that wait, each. Beyond: a pipe is not read, and at the terminal the line is refused.
 pub const WAITING_MAX: usize = 16;
@@ -64,6 +70,8 @@ pub enum Effect {
     Show(Show),
     /// Fetch the list of agents, then call [`Client::agents`].
     FetchAgents,
+    /// Bring this file to the server, if it has at most so many bytes, then call [`Client::uploaded`].
+    Upload(PathBuf, usize),
     /// Look for a newer token; where there is one, call [`Client::renew`].
     RenewToken,
 }
@@ -107,11 +115,14 @@ struct Place {
 pub struct Client {
     /// Whether each line waits for the answer to the one before: in a pipe, where nobody sees that a run is active.
     takes_turns: bool,
+    /// Whether what asks for approval gets it, unseen.
+    approves_all: bool,
     agent: Option<String>,
     place: Option<Place>,
     is_up: bool,
     acked: u64,
     message_bytes: usize,
+    document_bytes: usize,
     thread: String,
     /// Whether something was said in the thread, so that it is worth going back to.
     thread_is_kept: bool,
@@ -121,6 +132,14 @@ pub struct Client {
     lines: VecDeque<String>,
     requests: VecDeque<Request>,
     runs: Runs,
+    /// What runs at work are told, until the server has answered.
+    told: Vec<Told>,
+    /// The calls that wait for a decision, oldest first.
+    asked: VecDeque<Asked>,
+    /// The documents that the next message names.
+    attached: Vec<String>,
+    /// Whether a file of the next message was not taken, so that it is not sent.
+    lacks_file: bool,
     /// How the first message ended that was not answered.
     failed: Option<Outcome>,
     input_is_over: bool,
@@ -135,11 +154,13 @@ impl Client {
         let enter = thread.map(|thread| Request::switch(Kind::Enter, &thread.to_string()));
         Self {
             takes_turns,
+            approves_all: false,
             agent,
             place: None,
             is_up: false,
             acked: 0,
             message_bytes: usize::MAX,
+            document_bytes: files::BYTES_MAX,
             thread: String::new(),
             thread_is_kept: false,
             names: HashMap::new(),
@@ -147,11 +168,20 @@ impl Client {
             lines: VecDeque::new(),
             requests: enter.into_iter().collect(),
             runs: Runs::default(),
+            told: Vec::new(),
+            asked: VecDeque::new(),
+            attached: Vec::new(),
+            lacks_file: false,
             failed: None,
             input_is_over: false,
             was_interrupted: false,
             ending: None,
         }
+    }
+
+    /// Approves what asks for approval, from now on.
+    pub fn approve_all(&mut self) {
+        self.approves_all = true;
     }
 
     /// What a socket's address ends in: where to go on, or nothing for a new session.
@@ -189,7 +219,8 @@ impl Client {
     #[must_use]
     pub fn over(&self) -> Option<Outcome> {
         // Not before there was a session: whether a server is there must not depend on how fast an input ends.
-        let is_quiet = self.lines.is_empty() && self.requests.is_empty() && self.runs.is_empty();
+        let is_quiet =
+            self.lines.is_empty() && self.requests.is_empty() && self.runs.is_empty() && self.told.is_empty();
         let is_done = self.input_is_over && is_quiet && self.place.is_some();
         let result = match self.failed {
             _ if self.was_interrupted => Outcome::Interrupted,
@@ -207,7 +238,8 @@ impl Client {
     /// When [`Client::tick`] wants to be called.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
-        self.requests.front().and_then(|request| request.due)
+        let request = self.requests.front().and_then(|request| request.due);
+        request.into_iter().chain(self.told_due()).min()
     }
 
     /// A moment that was waited for has come.
@@ -222,7 +254,7 @@ impl Client {
         let mut fx = Vec::new();
         match Line::read(line) {
             // At once, also in a pipe: behind the answer that it is to stop it would be of no use.
-            Line::Command(Command::Stop) => self.stop(&mut fx),
+            Line::Command(command) if command.is_meanwhile() => self.command(command, &mut fx),
             _ if self.takes_turns => self.lines.push_back(line.to_owned()),
             read => self.obey(read, &mut fx),
         }
@@ -266,14 +298,14 @@ impl Client {
 
     /// The newer token that [`Effect::RenewToken`] asked for.
     pub fn renew(&mut self, token: &str) -> Vec<Effect> {
-        vec![Effect::Send(frame("refresh_token", &json!({ "token": token })).1)]
+        vec![send("refresh_token", &json!({ "token": token }))]
     }
 
     /// A text frame arrived.
     pub fn frame(&mut self, text: &str, now: Now) -> Vec<Effect> {
         let mut fx = Vec::new();
         match serde_json::from_str::<Value>(text) {
-            Ok(arrived) if arrived["seq"].is_u64() => self.event(&arrived, &mut fx),
+            Ok(arrived) if arrived["seq"].is_u64() => self.event(&arrived, now, &mut fx),
             Ok(arrived) => self.control(&arrived, now, &mut fx),
             Err(_) => fault("the server sent something that is no frame", &mut fx),
         }
@@ -282,7 +314,7 @@ impl Client {
     }
 
     /// An event: in order, each once.
-    fn event(&mut self, arrived: &Value, fx: &mut Vec<Effect>) {
+    fn event(&mut self, arrived: &Value, now: Now, fx: &mut Vec<Effect>) {
         let (Some(seq), Some(place)) = (arrived["seq"].as_u64(), &mut self.place) else {
             return;
         };
@@ -290,12 +322,13 @@ impl Client {
             return;
         }
         place.last_seq = seq;
+        self.hear_of_approvals(arrived, now, fx);
         if let Some(outcome) = self.runs.event(arrived, fx) {
             self.settled(outcome);
         }
         if is_terminal_kind(text(arrived, "type")) || seq - self.acked >= ACK_EVERY {
             self.acked = seq;
-            fx.push(Effect::Send(frame("ack", &json!({ "seq": seq })).1));
+            fx.push(send("ack", &json!({ "seq": seq })));
         }
     }
 
@@ -303,10 +336,11 @@ impl Client {
         let payload = &arrived["payload"];
         match text(arrived, "type") {
             "connection_established" => self.established(payload, fx),
-            "resync" => self.resync(payload, fx),
+            "resync" => self.resync(payload, now, fx),
             "error" => self.refused(payload, now, fx),
             "thread_changed" => self.thread_changed(payload, fx),
             "reauth_required" => fx.push(Effect::RenewToken),
+            "steering_accepted" | "decision_accepted" => self.told_taken(payload, fx),
             "server_shutdown" => note(text(payload, "message"), fx),
             kind => self.answered(kind, payload, now, fx),
         }
@@ -326,6 +360,9 @@ impl Client {
         let request = match command {
             Command::Help => return fx.push(Effect::Show(Show::Listing(HELP.to_owned()))),
             Command::Stop => return self.stop(fx),
+            Command::Steer(content) => return self.steer(content, fx),
+            Command::Decide { approve, note } => return self.decide(approve, note, fx),
+            Command::Attach(file) => return self.push_file(file, fx),
             Command::Quit => {
                 self.lines.clear();
                 self.input_is_over = true;
@@ -363,6 +400,7 @@ impl Client {
         // What was sent may have been accepted: its run is stopped once its id is known.
         self.requests.retain(|request| !request.is_say() || request.was_sent());
         let dropped = waited - self.requests.len();
+        self.forget_steering();
         let sent = self.requests.front_mut().filter(|request| request.is_say());
         let is_coming = sent.map(|request| request.stops = true).is_some();
         if dropped > 0 {
@@ -382,7 +420,7 @@ impl Client {
         if self.is_up {
             for run in self.runs.take_stops() {
                 let payload = json!({ "run_id": run, "reason": "from the terminal" });
-                fx.push(Effect::Send(frame("stop_agent", &payload).1));
+                fx.push(send("stop_agent", &payload));
             }
         }
     }
@@ -403,11 +441,17 @@ impl Client {
     }
 }
 
-/// A frame to send, after its id.
-fn frame(kind: &str, payload: &Value) -> (String, String) {
-    let id = Uuid::new_v4().to_string();
-    let text = json!({ "type": kind, "message_id": id, "payload": payload }).to_string();
-    (id, text)
+/// A frame that is sent once.
+fn send(kind: &str, payload: &Value) -> Effect {
+    Effect::Send(frame(&new_id(), kind, payload))
+}
+
+fn frame(id: &str, kind: &str, payload: &Value) -> String {
+    json!({ "type": kind, "message_id": id, "payload": payload }).to_string()
+}
+
+fn new_id() -> String {
+    Uuid::new_v4().to_string()
 }
 
 /// A text field; empty where there is none.

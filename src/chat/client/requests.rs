@@ -1,16 +1,17 @@
 //! Requests: each has an id, and is sent again under it until the server has answered. One at a time.
 
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::{Client, Command, Effect, Now, WAITING_MAX, fault, frame, note, text};
+use super::{Client, Command, Effect, Now, WAITING_MAX, fault, frame, new_id, note, text};
 
 /// How long to wait where the server names no time.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How often a request is tried again. Beyond: it counts as refused.
-const RETRIES_MAX: u32 = 600;
+pub(super) const RETRIES_MAX: u32 = 600;
 
 /// The most messages that a page of history has.
 const HISTORY_MAX: usize = 200;
@@ -38,6 +39,8 @@ pub(super) enum Kind {
     History,
     /// The agents, over HTTP; with a name: choose that one.
     Agents(Option<String>),
+    /// A file on its way to the server, over HTTP.
+    Attach(PathBuf),
 }
 
 /// What the list of threads is for.
@@ -55,7 +58,8 @@ pub(super) enum After {
 pub(super) struct Request {
     pub kind: Kind,
     id: String,
-    frame: String,
+    type_name: &'static str,
+    payload: Value,
     is_sent: bool,
     /// The session in which it was sent first.
     sent_in: Option<String>,
@@ -67,12 +71,12 @@ pub(super) struct Request {
 }
 
 impl Request {
-    fn new(kind: Kind, type_name: &str, payload: &Value) -> Self {
-        let (id, frame) = frame(type_name, payload);
+    fn new(kind: Kind, type_name: &'static str, payload: Value) -> Self {
         Self {
             kind,
-            id,
-            frame,
+            id: new_id(),
+            type_name,
+            payload,
             is_sent: false,
             sent_in: None,
             due: None,
@@ -86,41 +90,66 @@ impl Request {
             Some(agent) => json!({ "content": content, "agent": agent }),
             None => json!({ "content": content }),
         };
-        Self::new(Kind::Say, "user_message", &payload)
+        Self::new(Kind::Say, "user_message", payload)
     }
 
     pub fn switch(kind: Kind, thread: &str) -> Self {
-        Self::new(kind, "switch_thread", &json!({ "thread_id": thread }))
+        Self::new(kind, "switch_thread", json!({ "thread_id": thread }))
     }
 
     pub fn list(after: After) -> Self {
-        Self::new(Kind::List(after), "list_threads", &json!({}))
+        Self::new(Kind::List(after), "list_threads", json!({}))
     }
 
     pub fn create(name: Option<&str>) -> Self {
-        Self::new(Kind::Create, "create_thread", &json!({ "name": name }))
+        Self::new(Kind::Create, "create_thread", json!({ "name": name }))
     }
 
     pub fn rename(name: &str) -> Self {
-        Self::new(Kind::Rename, "rename_thread", &json!({ "name": name }))
+        Self::new(Kind::Rename, "rename_thread", json!({ "name": name }))
     }
 
     pub fn delete(thread: &str) -> Self {
         let payload = json!({ "thread_id": thread });
-        Self::new(Kind::Delete(thread.to_owned()), "delete_thread", &payload)
+        Self::new(Kind::Delete(thread.to_owned()), "delete_thread", payload)
     }
 
     pub fn history(count: usize) -> Self {
         let limit = count.min(HISTORY_MAX);
-        Self::new(Kind::History, "get_thread_history", &json!({ "limit": limit }))
+        Self::new(Kind::History, "get_thread_history", json!({ "limit": limit }))
     }
 
     pub fn agents(name: Option<String>) -> Self {
-        Self::new(Kind::Agents(name), "", &Value::Null)
+        Self::new(Kind::Agents(name), "", Value::Null)
+    }
+
+    pub fn attach(file: PathBuf) -> Self {
+        Self::new(Kind::Attach(file), "", Value::Null)
+    }
+
+    pub fn is_file(&self) -> bool {
+        matches!(self.kind, Kind::Attach(_))
     }
 
     pub fn is_say(&self) -> bool {
         self.kind == Kind::Say
+    }
+
+    /// Names documents in a message that was not sent yet.
+    pub fn refer(&mut self, documents: &[String]) {
+        if !documents.is_empty() {
+            self.payload["references"] = json!(documents);
+        }
+    }
+
+    /// The documents that it names.
+    pub fn references(&self) -> Vec<String> {
+        let named = self.payload["references"].as_array().into_iter().flatten();
+        named.filter_map(|id| id.as_str().map(str::to_owned)).collect()
+    }
+
+    fn goes_over_http(&self) -> bool {
+        matches!(self.kind, Kind::Agents(_) | Kind::Attach(_))
     }
 
     /// Whether it is a message on its way.
@@ -140,7 +169,7 @@ impl Request {
 
     /// Its socket is gone. What goes over HTTP has none.
     pub fn unsend(&mut self) {
-        if !matches!(self.kind, Kind::Agents(_)) {
+        if !self.goes_over_http() {
             self.is_sent = false;
         }
     }
@@ -148,7 +177,9 @@ impl Request {
 
 impl Client {
     pub(super) fn push(&mut self, request: Request, fx: &mut Vec<Effect>) {
-        if self.requests.len() >= WAITING_MAX {
+        // Files are counted by themselves: as many as a message may name.
+        let waiting = self.requests.iter().filter(|request| !request.is_file()).count();
+        if waiting >= WAITING_MAX && !request.is_file() {
             let why = format!("{WAITING_MAX} of what you wrote wait already; this was not kept: write it again later");
             return self.refuse(&why, fx);
         }
@@ -160,16 +191,31 @@ impl Client {
 
     /// Sends the request at the head; where there is none, and it is this client's turn, reads the next line.
     pub(super) fn advance(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        self.send_told(now, fx);
         while self.ending.is_none() {
             if let Some(head) = self.requests.front_mut() {
                 let is_early = head.due.is_some_and(|due| due > now.mono);
+                // A guest has a name only once a socket was open: a file needs its owner.
                 let needs_socket = !matches!(head.kind, Kind::Agents(_));
                 if head.is_sent || is_early || (needs_socket && !self.is_up) {
                     return;
                 }
                 head.due = None;
-                if head.frame.len() > self.message_bytes {
-                    let (has, may) = (head.frame.len(), self.message_bytes);
+                if head.is_say() && !head.was_sent() {
+                    if std::mem::take(&mut self.lacks_file) {
+                        self.requests.pop_front();
+                        self.refuse(
+                            "the message was not sent: the file that it was to name was not taken",
+                            fx,
+                        );
+                        continue;
+                    }
+                    head.refer(&std::mem::take(&mut self.attached));
+                }
+                let text = frame(&head.id, head.type_name, &head.payload);
+                if text.len() > self.message_bytes {
+                    let (has, may) = (text.len(), self.message_bytes);
+                    self.attached = head.references();
                     self.requests.pop_front();
                     let why = format!(
                         "the message has {has} bytes as it is sent, and the server takes {may}; send less at once"
@@ -178,12 +224,14 @@ impl Client {
                     continue;
                 }
                 head.is_sent = true;
-                if !needs_socket {
-                    return fx.push(Effect::FetchAgents);
+                match &head.kind {
+                    Kind::Agents(_) => return fx.push(Effect::FetchAgents),
+                    Kind::Attach(file) => return fx.push(Effect::Upload(file.clone(), self.document_bytes)),
+                    _ => {}
                 }
                 let session = self.place.as_ref().map(|place| place.session.clone());
                 head.sent_in = head.sent_in.take().or(session);
-                return fx.push(Effect::Send(head.frame.clone()));
+                return fx.push(Effect::Send(text));
             }
             if !self.takes_turns || !self.runs.is_empty() {
                 return;
@@ -202,6 +250,9 @@ impl Client {
     /// Something was refused.
     pub(super) fn refused(&mut self, error: &Value, now: Now, fx: &mut Vec<Effect>) {
         let id = text(error, "reply_to");
+        if self.told_refused(id, error, now, fx) {
+            return;
+        }
         let Some(head) = self.requests.front_mut().filter(|request| request.id == id) else {
             // A stop for a run that has ended meanwhile is no fault.
             if text(error, "code") != "not_found" {

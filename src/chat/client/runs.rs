@@ -1,7 +1,8 @@
 //! Runs: what is shown of each, and when a message has its end.
 //!
 //! A run is over for us once it was both accepted and ended. After a cut its end may come first: events are replayed at once,
-//! and the answer to a message that is sent again follows.
+//! and the answer to a message that is sent again follows. A child run belongs to its parent: what it does stands further in,
+//! what it says is its parent's to tell, and its end is no message's.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +10,8 @@ use serde_json::Value;
 use sessile_actors::protocol::server::is_terminal_kind;
 use sha2::{Digest as _, Sha256};
 
+use super::lines::{line, usage};
 use super::{Effect, Outcome, Show, fault, text};
-
-/// Characters of a tool's arguments or result that are shown. Beyond: the line is cut.
-const TOOL_LINE_MAX: usize = 500;
 
 /// The runs of this session that are not over.
 #[derive(Debug, Default)]
@@ -21,6 +20,9 @@ pub(super) struct Runs(BTreeMap<String, Run>);
 #[derive(Debug, Default)]
 struct Run {
     is_accepted: bool,
+    is_begun: bool,
+    /// The run that began it, for a child run.
+    parent: Option<String>,
     ended: Option<Outcome>,
     /// The message that is being written.
     message_ref: String,
@@ -37,6 +39,15 @@ impl Runs {
         self.0.is_empty()
     }
 
+    /// The run that may be told something: the last that began, else the last that was taken.
+    pub fn at_work(&self) -> Option<String> {
+        let open = self
+            .0
+            .iter()
+            .filter(|(_, run)| run.parent.is_none() && run.ended.is_none());
+        open.max_by_key(|(_, run)| run.is_begun).map(|(id, _)| id.clone())
+    }
+
     /// A message was accepted. Gives back how its run ended, where it has.
     pub fn accepted(&mut self, id: &str, stops: bool) -> Option<Outcome> {
         let run = self.0.entry(id.to_owned()).or_default();
@@ -47,7 +58,8 @@ impl Runs {
 
     /// Every run is to be stopped.
     pub fn stop_all(&mut self) {
-        self.0.values_mut().for_each(|run| run.stops = true);
+        let roots = self.0.values_mut().filter(|run| run.parent.is_none());
+        roots.for_each(|run| run.stops = true);
     }
 
     /// The socket is gone, and a stop may be with it.
@@ -75,32 +87,34 @@ impl Runs {
     /// Shows an event. Gives back how its run ended, where it is over.
     pub fn event(&mut self, arrived: &Value, fx: &mut Vec<Effect>) -> Option<Outcome> {
         let (kind, id, payload) = (text(arrived, "type"), text(arrived, "run_id"), &arrived["payload"]);
+        let is_end = is_terminal_kind(kind);
+        match kind {
+            "agent_started" => self.begin(id, text(payload, "parent_run_id")),
+            // A run whose beginning is among what is gone: a child, or its message would have been taken before.
+            _ if !self.0.contains_key(id) && (kind == "agent_completed" || !is_end) => return None,
+            _ => {}
+        }
+        let depth = self.depth(id);
+        if depth > 0 {
+            self.child(arrived, depth, fx);
+            return None;
+        }
         let run = self.0.entry(id.to_owned()).or_default();
         match kind {
             // Its thread was deleted: nothing of it is left to be shown.
-            _ if payload["erased"] == true => run.ended = is_terminal_kind(kind).then_some(Outcome::Stopped),
-            "agent_started" => aside(&format!("{}:", text(arrived, "agent_name")), fx),
-            "agent_thinking" => aside(&format!("  ~ {}", text(payload, "reasoning")), fx),
-            "progress_update" => aside(&format!("  … {}", progress(payload)), fx),
-            "tool_executing" => {
-                let line = format!("  > {} {}", text(payload, "tool_name"), payload["parameters"]);
-                aside(&cut(&line), fx);
-            }
-            "tool_completed" => {
-                let line = format!("  < {} {}", text(payload, "status"), payload["result"]);
-                aside(&cut(&line), fx);
-            }
-            "budget_warning" | "run_recovering" => {
-                aside(&format!("  … {kind} {}", text(payload, "message")), fx);
-            }
+            _ if payload["erased"] == true => run.ended = is_end.then_some(Outcome::Stopped),
             "partial_result" => run.say(payload, fx),
-            "agent_completed" => run.complete(text(payload, "result"), fx),
+            "agent_completed" => run.complete(payload, fx),
             "agent_error" => run.fail(Outcome::Error, text(payload, "error_message"), fx),
             "agent_stopped" => {
                 run.fail(Outcome::Stopped, &format!("stopped: {}", text(payload, "reason")), fx);
             }
             "agent_death" => run.fail(Outcome::Death, text(payload, "message"), fx),
-            _ => {}
+            _ => {
+                if let Some(line) = line(arrived) {
+                    aside(&line, fx);
+                }
+            }
         }
         self.settle(id)
     }
@@ -112,6 +126,8 @@ impl Runs {
             let named = |entry: &Value| text(entry, "run_id") == id;
             list("active_runs").iter().any(named) || list("queued").iter().any(named)
         };
+        // Of children a snapshot tells nothing; they end with their parents.
+        self.0.retain(|_, run| run.parent.is_none());
         let over: Vec<String> = self.0.keys().filter(|id| !is_open(id)).cloned().collect();
         let outcomes = over.iter().map(|id| {
             let answer = list("messages")
@@ -138,7 +154,7 @@ impl Runs {
             .filter(|run| text(run, "session_id") == session);
         for active in ours {
             let run = self.0.entry(text(active, "run_id").to_owned()).or_default();
-            run.is_accepted = true;
+            (run.is_accepted, run.is_begun) = (true, true);
             let so_far = serde_json::json!({
                 "message_ref": active["message_ref"],
                 "offset": 0,
@@ -147,6 +163,43 @@ impl Runs {
             run.say(&so_far, fx);
         }
         outcomes
+    }
+
+    fn begin(&mut self, id: &str, parent: &str) {
+        let run = self.0.entry(id.to_owned()).or_default();
+        run.is_begun = true;
+        run.parent = (!parent.is_empty()).then(|| parent.to_owned());
+    }
+
+    /// How many runs stand above this one.
+    fn depth(&self, id: &str) -> usize {
+        let parent_of = |id: &String| self.0.get(id).and_then(|run| run.parent.clone());
+        // No run is further in than there are runs, whatever a server says.
+        std::iter::successors(parent_of(&id.to_owned()), parent_of)
+            .take(self.0.len())
+            .count()
+    }
+
+    /// Shows what a child does, but not what it says.
+    fn child(&mut self, arrived: &Value, depth: usize, fx: &mut Vec<Effect>) {
+        let (kind, id, payload) = (text(arrived, "type"), text(arrived, "run_id"), &arrived["payload"]);
+        let line = match kind {
+            _ if payload["erased"] == true => None,
+            "agent_error" => Some(format!("  ! {}", text(payload, "error_message"))),
+            "agent_stopped" => Some(format!("  ! stopped: {}", text(payload, "reason"))),
+            "agent_death" => Some(format!("  ! {}", text(payload, "message"))),
+            _ => line(arrived),
+        };
+        if let Some(line) = line {
+            let further_in = "  ".repeat(depth);
+            aside(
+                &format!("{further_in}{}", line.replace('\n', &format!("\n{further_in}"))),
+                fx,
+            );
+        }
+        if is_terminal_kind(kind) {
+            self.0.remove(id);
+        }
     }
 
     fn settle(&mut self, id: &str) -> Option<Outcome> {
@@ -181,7 +234,8 @@ impl Run {
     }
 
     /// What an agent answers at once was not said in pieces, and what it said in pieces need not be its answer.
-    fn complete(&mut self, result: &str, fx: &mut Vec<Effect>) {
+    fn complete(&mut self, end: &Value, fx: &mut Vec<Effect>) {
+        let result = text(end, "result");
         if Sha256::digest(result) != self.hash.clone().finalize() {
             if self.shown > 0 {
                 fx.push(Effect::Show(Show::AnswerEnd));
@@ -189,6 +243,9 @@ impl Run {
             fx.push(Effect::Show(Show::Answer(result.to_owned())));
         }
         fx.push(Effect::Show(Show::AnswerEnd));
+        if let Some(used) = usage(end) {
+            aside(&format!("  = {used}"), fx);
+        }
         self.ended = Some(Outcome::Completed);
     }
 
@@ -201,19 +258,4 @@ impl Run {
 
 fn aside(text: &str, fx: &mut Vec<Effect>) {
     fx.push(Effect::Show(Show::Aside(text.to_owned())));
-}
-
-fn progress(payload: &Value) -> String {
-    match payload["percentage"].as_u64() {
-        Some(percentage) => format!("{percentage} % {}", text(payload, "message")),
-        None => text(payload, "message").to_owned(),
-    }
-}
-
-/// Cut where it is too long for a line to be read.
-fn cut(line: &str) -> String {
-    match line.char_indices().nth(TOOL_LINE_MAX) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line.to_owned(),
-    }
 }

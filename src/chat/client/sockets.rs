@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::requests::{Kind, Request};
-use super::{Client, Effect, Outcome, Place, Show, fault, note, text};
+use super::{Client, Effect, Now, Outcome, Place, Show, fault, note, text};
 
 /// What follows a close.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,7 @@ impl Client {
     pub fn cut(&mut self) {
         self.is_up = false;
         self.runs.forget_stops();
+        self.unsend_told();
         if let Some(request) = self.requests.front_mut() {
             request.unsend();
         }
@@ -76,6 +77,9 @@ impl Client {
         if let Some(bytes) = payload["limits"]["message_bytes"].as_u64() {
             self.message_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         }
+        if let Some(bytes) = payload["limits"]["document_bytes"].as_u64() {
+            self.document_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
         self.is_up = true;
         self.send_stops(fx);
     }
@@ -83,6 +87,8 @@ impl Client {
     /// The server knows this session no more.
     fn lose_session(&mut self, fx: &mut Vec<Effect>) {
         self.place = None;
+        self.told.clear();
+        self.asked.clear();
         note("the server no longer has this session; a new one begins", fx);
         if self.runs.lose_all() {
             fx.push(Effect::Show(Show::AnswerEnd));
@@ -95,7 +101,7 @@ impl Client {
     }
 
     /// Some events are gone: a snapshot of the thread instead.
-    pub(super) fn resync(&mut self, payload: &Value, fx: &mut Vec<Effect>) {
+    pub(super) fn resync(&mut self, payload: &Value, now: Now, fx: &mut Vec<Effect>) {
         if let Some(place) = &mut self.place {
             place.last_seq = payload["as_of_seq"].as_u64().unwrap_or(place.last_seq);
             place.epoch = text(payload, "epoch").to_owned();
@@ -111,8 +117,18 @@ impl Client {
             }
         }
         let session = self.place.as_ref().map_or("", |place| place.session.as_str());
+        let is_ours = |run: &Value| text(run, "session_id") == session;
+        let has_ours = payload["active_runs"]
+            .as_array()
+            .is_some_and(|runs| runs.iter().any(is_ours));
         for outcome in self.runs.resync(payload, session, fx) {
             self.settled(outcome);
+        }
+        // A thread has one run at work: where that is ours, so is what waits there.
+        self.asked.clear();
+        let pending = payload["pending_approvals"].as_array().filter(|_| has_ours);
+        for request in pending.into_iter().flatten() {
+            self.ask(text(request, "run_id"), request, now, fx);
         }
     }
 

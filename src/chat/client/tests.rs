@@ -10,6 +10,7 @@ use super::{AgentInfo, Client, Effect, Next, Now, Outcome, Show, WAITING_MAX};
 
 mod commands;
 mod conversation;
+mod meanwhile;
 mod sockets;
 
 /// A client with a clock that stands unless it is moved.

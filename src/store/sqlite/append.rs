@@ -58,6 +58,7 @@ impl Work for Append {
                 at: batch.at,
                 last_seq,
                 runs_per_user: batch.runs_per_user,
+                gate: &batch.gate,
             };
             let mut replies = Vec::with_capacity(batch.commands.len());
             for command in &batch.commands {

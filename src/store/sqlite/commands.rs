@@ -6,12 +6,13 @@ use std::time::SystemTime;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
+use sessile_actors::budgets::Gate;
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{DocumentId, RunId, Seq, ThreadId, UserId};
 use sessile_actors::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply, UNNAMED};
 use sessile_actors::protocol::server::RunState;
 
-use super::{rows, threads};
+use super::{budgets, rows, threads};
 
 const REPEATED: &str = "SELECT c.digest, c.thread_id, c.run_id, coalesce(t.name, '') AS name, r.state \
     FROM client_message c \
@@ -55,6 +56,7 @@ pub(super) struct Caller<'a> {
     /// The session's last event: the batch's own come before its commands.
     pub(super) last_seq: Seq,
     pub(super) runs_per_user: usize,
+    pub(super) gate: &'a Gate,
 }
 
 impl Caller<'_> {
@@ -75,6 +77,11 @@ impl Caller<'_> {
                 thread_id,
             } => self.take(db, *idempotency, *run_id, *thread_id).await,
             StoreCommand::Promote { run_id, thread_id } => self.promote(db, *run_id, *thread_id).await,
+            StoreCommand::Charge(charge) => {
+                let window = &self.gate.window;
+                let totals = budgets::add(db, self.session, window, *charge).await?;
+                Ok(StoreReply::Charged(totals))
+            }
             StoreCommand::CreateThread {
                 idempotency,
                 thread_id,
@@ -105,6 +112,9 @@ impl Caller<'_> {
         }
         if !self.has_all(db, &accept.references).await? {
             return Ok(StoreReply::NoDocument);
+        }
+        if let Some(spent) = budgets::refuse_more(db, self.session, self.gate).await? {
+            return Ok(StoreReply::BudgetExhausted(spent));
         }
         if accept.start
             && let Some(refusal) = self.refuse_start(db, thread).await?
@@ -188,6 +198,9 @@ impl Caller<'_> {
             .await?;
         if !queued {
             return Ok(StoreReply::NotFound);
+        }
+        if let Some(spent) = budgets::refuse_more(db, self.session, self.gate).await? {
+            return Ok(StoreReply::BudgetExhausted(spent));
         }
         if let Some(refusal) = self.refuse_start(db, thread).await? {
             return Ok(refusal);

@@ -30,6 +30,7 @@ use crate::store::DocumentLimits;
 
 mod append;
 mod boot;
+mod budgets;
 mod commands;
 mod documents;
 mod notes;

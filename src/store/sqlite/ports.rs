@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use sessile_actors::budgets::{Charge, Window};
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{RunId, Seq, SessionId, ThreadId, UserId};
 use sessile_actors::infra::journal::{
@@ -17,7 +18,7 @@ use sessile_actors::protocol::server::{History, HistoryMessage, ThreadSummary};
 use super::append::Append;
 use super::sessions::{OpenSession, ReviveSession};
 use super::threads::{CreateThread, DeleteThread, RenameThread};
-use super::{SqliteStore, Work, read};
+use super::{SqliteStore, Work, budgets, read};
 
 impl Journal for SqliteStore {
     fn open(&self, session: SessionContext, at: SystemTime) -> BoxFuture<'static, Result<Opened, JournalError>> {
@@ -85,6 +86,11 @@ impl ThreadStore for SqliteStore {
                 .ok_or(StoreError::NotFound)
         }
         .boxed()
+    }
+
+    fn usage(&self, user: UserId, window: Window) -> BoxFuture<'static, Result<Charge, StoreError>> {
+        let used = self.read(move |db| async move { budgets::by_user(db, &user, &window).await }.boxed());
+        async move { used.await.map_err(StoreError::Unavailable) }.boxed()
     }
 
     fn create(

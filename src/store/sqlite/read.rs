@@ -261,15 +261,20 @@ async fn active_runs(
     for row in &found {
         let run_id = rows::id(row, "id")?;
         let holder = sessions::session_of(row, "session_id")?;
-        let mut replay = sessions::replay(db, &holder, run_id, rows::seq(row, "first_seq")?).await?;
+        let (first_seq, mut state) = (rows::seq(row, "first_seq")?, rows::state(row, "state")?);
+        let mut replay = sessions::replay(db, &holder, run_id, first_seq).await?;
         pending_approvals.extend(replay.take_pending_approvals());
+        for child in sessions::children(db, &holder, thread, run_id, first_seq).await? {
+            state = state.with_child(&child.pending_approvals);
+            pending_approvals.extend(child.pending_approvals);
+        }
         let (open_calls, said) = replay.finish();
         let (message_ref, text_so_far) = said.map_or((None, String::new()), |(message, text)| (Some(message), text));
         runs.push(ActiveRun {
             run_id,
             session_id: holder.session(),
             agent_name: row.try_get("agent")?,
-            state: rows::state(row, "state")?,
+            state,
             message_ref,
             text_so_far,
             open_calls,

@@ -34,7 +34,7 @@ const RUN_EVENTS: &str = "SELECT kind, body FROM event \
 /// Child runs have no rows: what their events tell is all there is of them. They work in their parent's thread.
 const FAMILY_EVENTS: &str = "SELECT run_id, kind, body FROM event \
     WHERE session_id = (SELECT id FROM session WHERE id = ? AND user_id = ?) AND seq > ? AND thread_id = ? AND run_id <> ? \
-        AND kind IN ('agent_started', 'tool_executing', 'tool_completed', \
+        AND kind IN ('agent_started', 'tool_executing', 'tool_approval_requested', 'tool_approval_decided', 'tool_completed', \
             'agent_completed', 'agent_error', 'agent_stopped', 'agent_death') ORDER BY seq";
 
 /// Writes the row of a new session.
@@ -150,7 +150,7 @@ async fn stored_run(
 }
 
 /// The run's children that have not ended, by the events of its session after `first_seq`.
-async fn children(
+pub(super) async fn children(
     db: &mut SqliteConnection,
     session: &SessionContext,
     thread: ThreadId,

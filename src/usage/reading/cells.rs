@@ -4,7 +4,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::usage::day::Day;
 
-/// The names of the columns, in the order of [`Column`].
+/// The names of the columns, in the order of `Column`.
 pub const COLUMNS: [&str; 9] = [
     "timestamp",
     "model",

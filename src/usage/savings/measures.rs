@@ -218,6 +218,7 @@ impl<'a> Measure<'a> {
             Self::OtherModel { feature, from, to } => other_model(&usage.features[*feature], from, to, requests, saves),
             Self::Caching => Saving {
                 saves,
+                counts: Decimal::ZERO,
                 id: "caching",
                 title: "Cache the prompts that come again".to_owned(),
                 detail: json!({ "requests": requests, "input_tokens": touched.input_tokens }),
@@ -231,8 +232,9 @@ impl<'a> Measure<'a> {
                 let feature = &usage.features[*feature];
                 Saving {
                     saves,
+                    counts: Decimal::ZERO,
                     id: "batching",
-                    title: format!("Send `{feature}` in batches"),
+                    title: format!("Send {feature} in batches"),
                     detail: json!({ "feature": feature, "requests": requests }),
                     effort: "medium",
                     risk: if *is_slow { "medium" } else { HIGH },
@@ -243,8 +245,9 @@ impl<'a> Measure<'a> {
                 let feature = &usage.features[*feature];
                 Saving {
                     saves,
+                    counts: Decimal::ZERO,
                     id: "shorter_context",
-                    title: format!("Shorten the longest inputs of `{feature}` to {at_most} tokens"),
+                    title: format!("Shorten the longest inputs of {feature} to {at_most} tokens"),
                     detail: json!({
                         "feature": feature,
                         "requests": requests,
@@ -268,8 +271,9 @@ fn other_model(feature: &str, from: &Model, to: &Model, requests: u64, saves: De
     let tier = |tier: Tier| tier.as_str();
     Saving {
         saves,
+        counts: Decimal::ZERO,
         id: "other_model",
-        title: format!("Move `{feature}` from {} to {}", from.model, to.model),
+        title: format!("Move {feature} from {} to {}", from.model, to.model),
         detail: json!({
             "feature": feature,
             "from": from.model,

@@ -60,10 +60,7 @@ fn batches_save_what_the_catalogue_says_and_only_slow_features_count_among_all()
         .collect();
     assert_eq!(
         risks,
-        [
-            ("Send `chat` in batches", "high"),
-            ("Send `reports` in batches", "medium")
-        ]
+        [("Send chat in batches", "high"), ("Send reports in batches", "medium")]
     );
 }
 

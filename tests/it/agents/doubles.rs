@@ -99,7 +99,11 @@ impl Ended {
 /// Lets `agent` answer a message.
 pub async fn ask(ada: &mut Probe, agent: &str, content: &str) -> Ended {
     ada.message(json!({"content": content, "agent": agent})).await;
-    let frames = ada.run_to_end().await;
+    let mut frames = ada.run_to_end().await;
+    // Its children end before it.
+    while frames.last().unwrap()["agent_name"] != agent {
+        frames.extend(ada.run_to_end().await);
+    }
     let last = frames.last().unwrap();
     Ended {
         kind: last["type"].as_str().unwrap().to_owned(),

@@ -138,7 +138,7 @@ async fn a_model_orders_and_explains_and_the_amounts_stay_the_tools() {
     let lines: Vec<&str> = told.answer().lines().filter(|line| line.starts_with("- ")).collect();
     assert!(
         told.answer()
-            .starts_with("Caching is easiest.\n\nOf $12.35 about $5.00 can be saved")
+            .starts_with("Caching is easiest.\n\nOf $12.35 up to $5.00 can be saved")
     );
     assert!(lines[0].starts_with("- Cache the prompts that come again: saves $2.01"));
     assert!(lines[1].starts_with("- Move \\`summaries\\` from m1 to m2: saves $3.21"));

@@ -55,7 +55,7 @@ async fn the_agents_tell_what_the_tools_reckoned() {
             "There are 200 requests from 2026-10-01 to 2026-10-20 (20 days); they cost $2.46.",
         ),
         ("data_helper", "The usage data is enough to work on."),
-        ("optimization", "Of $2.46 about $"),
+        ("optimization", "Of $2.46 up to $"),
         ("actions", "1. **"),
     ] {
         let ended = asked(world(), agent, &question()).await;

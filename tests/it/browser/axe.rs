@@ -91,6 +91,13 @@ async fn axe_finds_what_is_broken() {
     .await;
 }
 
+/// Checks that nothing keeps anybody out in this state.
+pub async fn assert_open_to_all(page: &Page, state: &str) {
+    let mut found = Vec::new();
+    examine(page, state, &mut found).await;
+    assert!(!found.iter().any(|(_, violation)| violation.is_grave()), "{found:#?}");
+}
+
 /// Adds what axe finds in this state, in both colour schemes.
 async fn examine(page: &Page, state: &str, found: &mut Vec<(String, Violation)>) {
     page.run(&format!("if (!window.axe) {{ {AXE} }}"), Vec::new()).await;

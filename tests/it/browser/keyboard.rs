@@ -40,14 +40,14 @@ async fn everything_can_be_done_with_the_keyboard() {
 
 async fn choose_an_agent(page: &Page) {
     page.tab_to("#agent").await;
-    page.press(Key::Down).await;
+    page.type_text("echo").await;
     assert_eq!(page.value("document.getElementById('agent').value").await, "echo");
     page.tab_to("#content").await;
     page.type_text("sum again").await;
     page.press(Key::Enter).await;
     assert!(page.answer(2).await.contains("sum again"), "the other agent answers");
     page.tab_to("#agent").await;
-    page.press(Key::Up).await;
+    page.type_text("assist").await;
     assert_eq!(page.value("document.getElementById('agent').value").await, "assistant");
 }
 

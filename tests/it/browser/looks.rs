@@ -160,7 +160,7 @@ async fn expanded(page: &Page) -> String {
 }
 
 /// Checks that nothing is cut off at the side, and that the composer is in view.
-async fn assert_fits(page: &Page, width: u32) {
+pub async fn assert_fits(page: &Page, width: u32) {
     let widths = page
         .value("[document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth, visualViewport.width]")
         .await;

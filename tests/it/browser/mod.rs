@@ -9,18 +9,22 @@ mod keys;
 mod page;
 mod wire;
 
+mod approval;
 mod axe;
 mod cuts;
+mod files;
 mod keyboard;
 mod looks;
 mod markdown;
 mod pictures;
 mod refusals;
 mod sign_in;
+mod steering;
 mod tabs;
 mod talk;
 mod threads;
 mod timeline;
+mod workflow;
 
 use std::any::type_name;
 use std::fs;

@@ -35,7 +35,14 @@ async fn both_streams_together_show_what_the_readme_shows() {
         .status()
         .unwrap();
     assert!(status.success());
-    assert_eq!(std::fs::read_to_string(told).unwrap(), crate::readme::conversation());
+    let told = std::fs::read_to_string(told).unwrap();
+    let (talk, used) = told.split_at(told.trim_end().rfind('\n').unwrap() + 1);
+    assert_eq!(talk, crate::readme::conversation());
+    // Its time is another one each time.
+    assert!(
+        used.starts_with("  = ") && used.contains("s, 2 model calls, 1 tool call, "),
+        "{used:?}"
+    );
 }
 
 #[tokio::test]

@@ -133,6 +133,35 @@ async fn a_line_that_is_typed_during_a_run_acts_at_once() {
 }
 
 #[tokio::test]
+async fn a_call_that_needs_approval_waits_until_its_person_decides() {
+    let script = r#"
+[[turn]]
+steps = [{ call = { name = "corpus_delete", arguments = { document_id = "${message}" } } }]
+then = [{ text = "So be it." }]
+"#;
+    let server = House::playing(script).start().await;
+    let mut terminal = Terminal::at(&server);
+    for (command, outcome) in [
+        ("/deny not that one", "? denied: not that one"),
+        ("/approve", "? approved"),
+    ] {
+        terminal.prompt();
+        terminal.press("00000000-0000-4000-8000-000000000007\r");
+        let asked = terminal.until("/deny [NOTE] does not; it waits ");
+        assert!(
+            asked.contains("corpus_delete {\"document_id\":\"00000000-0000-4000-8000-000000000007\"}"),
+            "{asked}"
+        );
+        terminal.press(&format!("{command}\n"));
+        terminal.until(outcome);
+        terminal.until("So be it.\r\n");
+    }
+    terminal.prompt();
+    terminal.press("\x04");
+    assert_eq!(terminal.end(), Some(0));
+}
+
+#[tokio::test]
 async fn what_happens_meanwhile_stands_above_the_prompt_and_takes_nothing_from_it() {
     let server = House::scripted().start().await;
     let mut terminal = Terminal::at(&server);

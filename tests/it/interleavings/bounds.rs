@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+use sessile_actors::budgets::{Charge, Window};
 use sessile_actors::ids::{RunId, SessionId, ThreadId, UserId};
 use sessile_actors::infra::journal::{HistoryPage, RunRecord, StoreError, ThreadPage};
 use sessile_actors::infra::{Tool, ToolContext, ToolError, ToolSpec};
@@ -152,6 +153,10 @@ impl ThreadStore for StuckThreads {
     }
 
     fn run(&self, _: UserId, _: RunId) -> BoxFuture<'static, Result<RunRecord, StoreError>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn usage(&self, _: UserId, _: Window) -> BoxFuture<'static, Result<Charge, StoreError>> {
         Box::pin(std::future::pending())
     }
 

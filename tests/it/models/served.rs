@@ -48,7 +48,8 @@ async fn a_model_calls_a_tool_and_answers_with_its_result() {
     let mut ada = guest_at(&server).await;
     let end = end_of(&mut ada, "geheimwort 12 * 7?").await;
     assert_eq!(end["payload"]["result"], "It is 84.", "{end}");
-    let usage = json!({"input_tokens": 7, "output_tokens": 5, "model_calls": 2, "tool_calls": 1, "cost_micros": 4});
+    let usage =
+        json!({"input_tokens": 7, "output_tokens": 5, "model_calls": 2, "tool_calls": 1, "steps": 2, "cost_micros": 4});
     assert_eq!(end["payload"]["usage"], usage);
     let (first, second) = (provider.asked().await, provider.asked().await);
     assert!(

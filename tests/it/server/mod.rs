@@ -27,6 +27,7 @@ mod resume;
 mod start;
 mod threads;
 mod tokens;
+mod usage;
 
 use std::time::Duration;
 

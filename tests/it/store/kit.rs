@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sessile::store::{
     DocumentLimits, DocumentStore, MemoryDocuments, MemoryNotes, MemorySupply, NoteStore, SqliteStore, SupplyStore,
 };
+use sessile_actors::budgets::{Budgets, Caps, Gate};
 use sessile_actors::context::SessionContext;
 use sessile_actors::ids::{CallId, Fence, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
 use sessile_actors::infra::journal::{
@@ -80,6 +81,9 @@ impl World {
             fence: opened.fence,
             last: Seq::ZERO,
             runs_per_user: 3,
+            session_caps: Caps::default(),
+            user_caps: Caps::default(),
+            later: Duration::ZERO,
         }
     }
 
@@ -105,6 +109,10 @@ pub struct Session {
     pub fence: Fence,
     pub last: Seq,
     pub runs_per_user: usize,
+    pub session_caps: Caps,
+    pub user_caps: Caps,
+    /// How far the session's clock is ahead, for the window of its user's budget.
+    pub later: Duration,
 }
 
 impl Session {
@@ -117,6 +125,11 @@ impl Session {
             events,
             commands,
             runs_per_user: self.runs_per_user,
+            gate: Gate {
+                session: self.session_caps,
+                user: self.user_caps,
+                window: Budgets::default().window_at(at(self.last.0) + self.later),
+            },
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a journal promises, whatever it is made of: one suite, run over each backend.
 
+mod budgets;
+mod children;
 mod documents;
 mod kit;
 mod log;

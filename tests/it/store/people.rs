@@ -5,6 +5,7 @@ use sessile_actors::ids::{CallId, RunId};
 use sessile_actors::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply};
 use sessile_actors::protocol::server::{ApprovalDecision, Event, PendingApproval, RunState};
 
+use super::children::begun as began;
 use super::kit::{World, asked, calls, done, ended, returns, thinking};
 
 super::over_both_backends! {
@@ -13,6 +14,7 @@ super::over_both_backends! {
     a_call_waits_for_a_person_from_its_request_to_its_decision
     a_run_that_waits_when_its_session_ends_is_found_with_its_open_call
     a_call_that_was_cancelled_while_it_waited_waits_no_more
+    a_call_of_a_child_waits_where_its_parent_is_shown
 }
 
 fn take(idempotency: Idempotency, run: &Accept) -> StoreCommand {
@@ -122,4 +124,32 @@ async fn a_call_that_was_cancelled_while_it_waited_waits_no_more(world: World) {
     ada.tell(&run, &[thinking()], Some(ended(RunState::Stopped, ""))).await;
     let history = world.history(&ada, ada.thread).await.unwrap();
     assert_eq!(history.active_runs, []);
+}
+
+async fn a_call_of_a_child_waits_where_its_parent_is_shown(world: World) {
+    let mut ada = world.session("ada").await;
+    let run = ada.start("hello").await;
+    let child = Accept {
+        run_id: RunId::mint(),
+        ..run.clone()
+    };
+    let (call, begun) = (CallId::mint(), began(&child, run.run_id));
+    ada.tell(&child, &[begun, calls(call), asks(call)], None).await;
+    let history = world.history(&ada, ada.thread).await.unwrap();
+    let waiting: Vec<_> = history
+        .pending_approvals
+        .iter()
+        .map(|call| (call.run_id, call.call_id))
+        .collect();
+    assert_eq!(waiting, [(child.run_id, call)]);
+    let shown: Vec<_> = history.active_runs.iter().map(|run| (run.run_id, run.state)).collect();
+    assert_eq!(
+        shown,
+        [(run.run_id, RunState::Waiting)],
+        "who waits for the child waits too"
+    );
+    ada.tell(&child, &[approved(call)], None).await;
+    let history = world.history(&ada, ada.thread).await.unwrap();
+    assert_eq!(history.pending_approvals, []);
+    assert_eq!(history.active_runs[0].state, RunState::Running);
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::budgets::Gate;
 use crate::context::SessionContext;
 use crate::ids::{RunId, ThreadId, UserId};
 use crate::infra::journal::{Accept, Idempotency, StoreCommand, StoreReply, StoredRun, UNNAMED};
@@ -17,10 +18,11 @@ pub(super) struct Caller<'a> {
     pub(super) session: &'a SessionContext,
     pub(super) at: SystemTime,
     pub(super) runs_per_user: usize,
+    pub(super) gate: Gate,
 }
 
 impl Caller<'_> {
-    fn user(&self) -> &UserId {
+    pub(super) fn user(&self) -> &UserId {
         self.session.user()
     }
 }
@@ -38,6 +40,7 @@ impl State {
                 thread_id,
             } => self.take(caller, idempotency, run_id, thread_id),
             StoreCommand::Promote { run_id, thread_id } => self.promote(caller, run_id, thread_id),
+            StoreCommand::Charge(charge) => StoreReply::Charged(self.charge(caller, charge)),
             StoreCommand::CreateThread {
                 idempotency,
                 thread_id,
@@ -73,6 +76,9 @@ impl State {
         let mut references = accept.references.iter();
         if !references.all(|document| self.documents.contains(&(caller.user().clone(), *document))) {
             return StoreReply::NoDocument;
+        }
+        if let Some(spent) = self.refuse_more(caller) {
+            return StoreReply::BudgetExhausted(spent);
         }
         if accept.start
             && let Some(refusal) = self.refuse_start(caller, accept.thread_id)
@@ -134,6 +140,9 @@ impl State {
         let runs = self.runs_of(caller.user());
         if runs.iter().find(waits).filter(here).is_none() || self.thread(caller.user(), thread).is_none() {
             return StoreReply::NotFound;
+        }
+        if let Some(spent) = self.refuse_more(caller) {
+            return StoreReply::BudgetExhausted(spent);
         }
         if let Some(refusal) = self.refuse_start(caller, thread) {
             return refusal;

@@ -164,7 +164,12 @@ impl State {
     fn at_work(&self, run: &RunRow) -> (ActiveRun, Vec<PendingApproval>) {
         let replay = self.sessions.get(&run.session).map(|session| run.replay(session));
         let mut replay = replay.unwrap_or_default();
-        let pending_approvals = replay.take_pending_approvals();
+        let (mut pending_approvals, mut state) = (replay.take_pending_approvals(), run.state);
+        let session = self.sessions.get(&run.session);
+        for child in session.map(|session| run.children(session)).unwrap_or_default() {
+            state = state.with_child(&child.pending_approvals);
+            pending_approvals.extend(child.pending_approvals);
+        }
         let (open_calls, said) = replay.finish();
         let (message_ref, text_so_far): (Option<MessageId>, _) =
             said.map_or_else(Default::default, |(message, text)| (Some(message), text));
@@ -172,7 +177,7 @@ impl State {
             run_id: run.id,
             session_id: run.session,
             agent_name: run.agent.clone(),
-            state: run.state,
+            state,
             message_ref,
             text_so_far,
             open_calls,

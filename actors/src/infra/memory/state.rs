@@ -11,6 +11,7 @@ use crate::ids::{DocumentId, Epoch, Fence, MessageId, RequestId, RunId, Seq, Ses
 use crate::infra::journal::{
     Batch, EventRecord, JournalError, Opened, ReviveError, Revived, RunEnd, StoreError, StoreReply, StoredChild,
 };
+use crate::infra::memory::budgets::Used;
 use crate::infra::replay::{Family, Replay};
 use crate::protocol::server::{RunState, ThreadSummary, rfc3339};
 
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub(super) client_messages: BTreeMap<(UserId, MessageId), ClientMessageRow>,
     /// Which documents there are; what stands in them is kept elsewhere.
     pub(super) documents: BTreeSet<(UserId, DocumentId)>,
+    /// What each user has used in a window, and each of their sessions.
+    pub(super) used: BTreeMap<UserId, Used>,
 }
 
 pub(super) struct SessionRow {
@@ -109,6 +112,7 @@ impl State {
             ended: BTreeMap::new(),
             client_messages: BTreeMap::new(),
             documents: BTreeSet::new(),
+            used: BTreeMap::new(),
         }
     }
 
@@ -181,6 +185,7 @@ impl State {
             events,
             commands,
             runs_per_user,
+            gate,
             ..
         } = batch;
         for event in events {
@@ -190,6 +195,7 @@ impl State {
             session: &session,
             at,
             runs_per_user,
+            gate,
         };
         Ok(commands
             .into_iter()

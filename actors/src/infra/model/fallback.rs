@@ -32,9 +32,9 @@ impl Model for Fallback {
         &self.name
     }
 
-    /// One that can decide is enough.
+    /// As the first of them, which is who mostly answers: what decides by rules is never unavailable.
     fn follows_rules(&self) -> bool {
-        self.models.iter().all(|model| model.follows_rules())
+        self.models.first().is_some_and(|model| model.follows_rules())
     }
 
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
@@ -120,6 +120,30 @@ mod tests {
 
     fn second() -> Plays {
         Plays(Ok(vec![text("second"), end()]))
+    }
+
+    struct Rules;
+
+    #[async_trait]
+    impl Model for Rules {
+        fn name(&self) -> &str {
+            "rules"
+        }
+
+        fn follows_rules(&self) -> bool {
+            true
+        }
+
+        async fn stream(&self, _: ModelRequest) -> Result<ModelStream, ModelError> {
+            Ok(stream::iter([end()]).boxed())
+        }
+    }
+
+    #[test]
+    fn agents_decide_by_rules_where_the_first_of_its_models_does() {
+        let [rules, model]: [Arc<dyn Model>; 2] = [Arc::new(Rules), Arc::new(second())];
+        assert!(Fallback::new(vec![Arc::clone(&rules), Arc::clone(&model)]).follows_rules());
+        assert!(!Fallback::new(vec![model, rules]).follows_rules());
     }
 
     #[tokio::test]

@@ -113,9 +113,9 @@ pub enum Event {
     },
     /// A budget is nearly used up.
     BudgetWarning {
-        /// Which: steps, tool_calls, tokens, cost, time.
+        /// Which: whose it is and what it counts, as `run.tokens` or `user.cost`.
         budget: String,
-        /// Used so far.
+        /// Used so far: a count, bytes, milliseconds, or millionths of a US dollar.
         used: f64,
         /// What there is.
         limit: f64,
@@ -282,6 +282,8 @@ pub struct Usage {
     pub model_calls: u32,
     /// Calls of tools.
     pub tool_calls: u32,
+    /// Calls of models, and thoughts of the agent outside of them.
+    pub steps: u32,
     /// What the models cost, in millionths of a US dollar; left out where nothing is known to have cost anything.
     #[serde(skip_serializing_if = "is_zero")]
     pub cost_micros: u64,

@@ -60,6 +60,15 @@ impl RunState {
         .find(|state| state.as_str() == text)
     }
 
+    /// The state of a run as people see it, where these calls of a child of its wait for one of them.
+    #[must_use]
+    pub fn with_child(self, waiting: &[PendingApproval]) -> Self {
+        match self {
+            Self::Running if !waiting.is_empty() => Self::Waiting,
+            other => other,
+        }
+    }
+
     /// Whether it holds its thread: at most one run of a thread is in such a state.
     #[must_use]
     pub const fn is_active(self) -> bool {

@@ -113,7 +113,12 @@ fn on_connecting() -> Vec<(&'static str, Control, Value)> {
                 "thread_id": THREAD, "protocol": "sessile.v1", "heartbeat_interval_ms": 15_000,
                 "limits": {
                     "frame_bytes": 65_536, "message_bytes": 262_144, "queued_per_thread": 8, "runs_per_user": 3,
-                    "messages_per_second": 5, "message_burst": 20, "history_page_max": 200
+                    "messages_per_second": 5, "message_burst": 20, "history_page_max": 200,
+                    "document_bytes": 10_485_760,
+                    "budgets": {
+                        "run": {"steps": 64, "tool_calls": 128, "tokens": 2_000_000, "tool_output_bytes": 8_388_608},
+                        "session": {}, "user": {}, "user_window_s": 86_400
+                    }
                 },
             }),
         ),

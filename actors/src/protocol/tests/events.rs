@@ -282,13 +282,14 @@ fn ends() -> Vec<(&'static str, Event, Value)> {
                     output_tokens: 2,
                     model_calls: 3,
                     tool_calls: 4,
+                    steps: 6,
                     cost_micros: 5,
                 },
             },
             json!({
                 "status": "completed", "result": "42", "message_ref": MESSAGE, "result_sha256": "73",
                 "execution_time_ms": 5,
-                "usage": {"input_tokens": 1, "output_tokens": 2, "model_calls": 3, "tool_calls": 4, "cost_micros": 5}
+                "usage": {"input_tokens": 1, "output_tokens": 2, "model_calls": 3, "tool_calls": 4, "steps": 6, "cost_micros": 5}
             }),
         ),
         (
@@ -445,6 +446,6 @@ fn a_cost_that_nobody_knows_is_left_out() {
     };
     assert_eq!(
         serde_json::to_value(usage).unwrap(),
-        json!({"input_tokens": 1, "output_tokens": 0, "model_calls": 0, "tool_calls": 0})
+        json!({"input_tokens": 1, "output_tokens": 0, "model_calls": 0, "tool_calls": 0, "steps": 0})
     );
 }

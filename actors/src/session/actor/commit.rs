@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::UserSessionActor;
+use crate::budgets::Gate;
 use crate::ids::RunId;
 use crate::infra::journal::{Batch, JournalError, StoreCommand, StoreReply};
 use crate::session::engine::Input;
@@ -38,6 +39,8 @@ pub(super) enum Asker {
     Op,
     /// A run that wants its thread.
     Promotion(RunId),
+    /// The engine, for what was used.
+    Costs,
     /// Nobody.
     Nobody,
 }
@@ -57,26 +60,41 @@ impl UserSessionActor {
     /// Hands the next batch to the journal, where none is under way and something waits.
     pub(super) fn pump_commits(&mut self, ctx: &mut Context<Self>) {
         let Some(open) = &mut self.open else { return };
-        if open.commits.under_way.is_some() || (open.outbox.is_durable() && open.commits.waiting.is_empty()) {
+        let nothing_waits = open.outbox.is_durable() && open.commits.waiting.is_empty() && !open.engine.owes();
+        if open.commits.under_way.is_some() || nothing_waits {
             return;
         }
         let (first_seq, events) = open.outbox.begin_commit(self.infra.limits.batch_events);
         // Events go before commands in a batch: commands may only go once every event numbered before them is in.
         let all_events = events.len() == open.outbox.pending_len();
-        let commands: Vec<(StoreCommand, Asker)> = if all_events {
-            open.commits.waiting.drain(..).collect()
-        } else {
-            Vec::new()
+        let mut commands: Vec<(StoreCommand, Asker)> = Vec::new();
+        // What was used is counted in the commit of the events that it brought, and before a new message is judged by it.
+        let begins = |(command, _): &(StoreCommand, Asker)| {
+            matches!(command, StoreCommand::Accept(_) | StoreCommand::Promote { .. })
         };
+        let charge = open
+            .engine
+            .take_charge(all_events && open.commits.waiting.iter().any(begins), Self::now());
+        commands.extend(charge.map(|charge| (StoreCommand::Charge(charge), Asker::Costs)));
+        if all_events {
+            commands.extend(open.commits.waiting.drain(..));
+        }
+        let at = SystemTime::now();
+        let budgets = &self.infra.limits.budgets;
         open.commits.under_way = Some(commands.iter().map(|(_, asker)| *asker).collect());
         let batch = Batch {
             session: self.context.clone(),
             fence: open.fence,
             first_seq,
-            at: SystemTime::now(),
+            at,
             events,
             commands: commands.iter().map(|(command, _)| command.clone()).collect(),
             runs_per_user: self.infra.limits.runs_per_user,
+            gate: Gate {
+                session: budgets.session,
+                user: budgets.user,
+                window: budgets.window_at(at),
+            },
         };
         open.commits.retry = commands;
         let appended = self.infra.journal.append(batch);
@@ -95,8 +113,14 @@ impl UserSessionActor {
             Ok(replies) => replies,
             Err(JournalError::Unavailable(fault)) => {
                 open.outbox.commit_failed();
-                for command in commands.into_iter().rev() {
-                    open.commits.waiting.push_front(command);
+                for (command, asker) in commands.into_iter().rev() {
+                    match asker {
+                        // It goes with what is used meanwhile.
+                        Asker::Costs => open.engine.not_charged(),
+                        Asker::Op | Asker::Promotion(_) | Asker::Nobody => {
+                            open.commits.waiting.push_front((command, asker));
+                        }
+                    }
                 }
                 // Block further batches until the wait is over.
                 open.commits.under_way = Some(Vec::new());
@@ -140,6 +164,14 @@ impl UserSessionActor {
         }
         for (asker, reply) in askers.into_iter().zip(replies) {
             let input = match asker {
+                Asker::Costs => match reply {
+                    StoreReply::Charged(totals) => Input::Charged(totals),
+                    other => {
+                        self.infra.metrics.lifecycle_violations.increment();
+                        error!(parent: &self.span, ?other, "the store did not answer what it counted");
+                        continue;
+                    }
+                },
                 Asker::Op => Input::Stored(reply),
                 Asker::Promotion(run) => Input::Promoted { run, reply },
                 Asker::Nobody => continue,

@@ -7,6 +7,7 @@
 
 mod children;
 mod commit;
+mod costs;
 mod notices;
 mod perform;
 mod socket;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use tracing::{Span, error, info, warn};
 
 pub(crate) use children::BeginChild;
+pub(crate) use costs::Use;
 pub use notices::StopRuns;
 pub(crate) use notices::{DrainSession, Evict, ForgetThread, ThreadChanged, YieldThread};
 pub use socket::{Attach, FrameArrived, Resume, SignOfLife, SinkClosed, SinkReady};

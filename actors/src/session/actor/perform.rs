@@ -163,6 +163,7 @@ impl UserSessionActor {
             body: envelope.to_text(),
             end: emission.end,
         };
+        open.engine.stored_bytes(record.run_id, record.body.len());
         open.outbox.push(record);
         self.infra.metrics.events_emitted.increment();
     }

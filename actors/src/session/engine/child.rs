@@ -123,6 +123,10 @@ impl ChildReport {
                 let error = ChildError::new(cause.as_str(), cause.sentence(), retryable);
                 (RunState::Died, None, Some(error))
             }
+            Ending::Spent(spent) => {
+                let error = ChildError::new(DeathCause::Budget.as_str(), spent.sentence(), false);
+                (RunState::Died, None, Some(error))
+            }
         };
         Self {
             run: run.id,
@@ -224,7 +228,7 @@ impl Engine {
                     forget: false,
                     ..stop.clone()
                 },
-                Ending::Completed(..) | Ending::Failed { .. } | Ending::Died(_) => Stop::by_parent(),
+                Ending::Completed(..) | Ending::Failed { .. } | Ending::Died(_) | Ending::Spent(_) => Stop::by_parent(),
             };
             let ending = match self.runs.get(&child).map(|run| &run.phase) {
                 Some(RunPhase::Cancelling(earlier)) => earlier.clone(),

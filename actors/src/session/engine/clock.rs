@@ -16,6 +16,8 @@ pub(super) struct RunClock {
     worked: Duration,
     /// Since when it goes, where it does.
     since: Instant,
+    /// How much of it was charged.
+    charged: Duration,
     /// For how many decisions of a person the run waits, those for which its children wait included.
     waits: usize,
 }
@@ -25,6 +27,7 @@ impl RunClock {
         Self {
             worked: Duration::ZERO,
             since: now.mono,
+            charged: Duration::ZERO,
             waits: 0,
         }
     }
@@ -37,6 +40,15 @@ impl RunClock {
     /// When it will have worked for `limit`; none while it stands still.
     pub fn runs_out_at(&self, limit: Duration) -> Option<Instant> {
         (self.waits == 0).then(|| self.since + limit.saturating_sub(self.worked))
+    }
+
+    /// What it has worked since this was asked last, in whole milliseconds.
+    pub fn charge(&mut self, now: Now) -> u64 {
+        let going = now.mono.saturating_duration_since(self.since);
+        let worked = self.worked + if self.stands_still() { Duration::ZERO } else { going };
+        let millis = u64::try_from(worked.saturating_sub(self.charged).as_millis()).unwrap_or(u64::MAX);
+        self.charged += Duration::from_millis(millis);
+        millis
     }
 
     fn pause(&mut self, now: Now) {

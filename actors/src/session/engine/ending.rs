@@ -6,6 +6,7 @@ use super::child::ChildReport;
 use super::lane::Blocked;
 use super::run::Run;
 use super::{Effect, Emission, Engine, Now, RunInput, RunPhase, RunStep, step};
+use crate::budgets::Spent;
 use crate::ids::RunId;
 use crate::infra::journal::{RunEnd, Said};
 use crate::protocol::server::{DeathCause, ErrorContext, Event, RunState, StoppedBy, Usage};
@@ -71,6 +72,8 @@ pub enum Ending {
     Stopped(Stop),
     /// The runtime ended it.
     Died(DeathCause),
+    /// A budget is used up: the runtime ended it.
+    Spent(Spent),
 }
 
 impl Ending {
@@ -182,6 +185,7 @@ impl Engine {
         run.cancel_open_calls(now, fx);
         let report = run.parent.map(|_| ChildReport::of(&run, &ending));
         let (event, end) = last_event(&run, ending, now);
+        self.settle_costs(&mut run, &end, now);
         fx.push(Effect::Emit(Box::new(Emission {
             run: id,
             thread: run.thread,
@@ -293,21 +297,24 @@ fn last_event(run: &Run, ending: Ending, now: Now) -> (Event, RunEnd) {
             };
             (event, end)
         }
-        Ending::Died(cause) => {
-            let end = RunEnd {
-                state: RunState::Died,
-                message: said(partial, false),
-                forget: false,
-                child,
-            };
-            let event = Event::AgentDeath {
-                death_cause: cause,
-                message: cause.sentence().to_owned(),
-                recovery_action: "send_again".to_owned(),
-            };
-            (event, end)
-        }
+        Ending::Died(cause) => death(cause, cause.sentence().to_owned(), said(partial, false), child),
+        Ending::Spent(spent) => death(DeathCause::Budget, spent.sentence(), said(partial, false), child),
     }
+}
+
+fn death(cause: DeathCause, message: String, said: Option<Said>, child: bool) -> (Event, RunEnd) {
+    let end = RunEnd {
+        state: RunState::Died,
+        message: said,
+        forget: false,
+        child,
+    };
+    let event = Event::AgentDeath {
+        death_cause: cause,
+        message,
+        recovery_action: "send_again".to_owned(),
+    };
+    (event, end)
 }
 
 fn millis_since(run: &Run, now: Now) -> u64 {

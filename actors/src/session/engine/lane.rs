@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Drain, Effect, Engine, Now, RunInput, Stop};
+use super::{Drain, Effect, Ending, Engine, Now, RunInput, RunPhase, Stop};
 use crate::ids::{RunId, ThreadId};
 use crate::infra::journal::StoreReply;
 use crate::protocol::server::{Control, RunState, StoppedBy};
@@ -97,6 +97,13 @@ impl Engine {
     pub(super) fn promoted(&mut self, run: RunId, reply: StoreReply, now: Now, fx: &mut Vec<Effect>) {
         let input = match reply {
             StoreReply::Done { .. } => RunInput::Granted,
+            StoreReply::BudgetExhausted(spent) => {
+                if let Some(run) = self.runs.get_mut(&run).filter(|run| run.phase == RunPhase::Promoting) {
+                    run.phase = RunPhase::Doomed(Ending::Spent(spent));
+                }
+                RunInput::Refused
+            }
+            StoreReply::Charged(_) => return fx.push(Effect::Violation("a count where a thread was asked for")),
             StoreReply::ThreadBusy { .. } | StoreReply::RunLimit => RunInput::Refused,
             StoreReply::NotFound | StoreReply::NoDocument | StoreReply::Conflict | StoreReply::Duplicate { .. } => {
                 RunInput::Gone

@@ -8,6 +8,7 @@
 
 mod child;
 mod clock;
+mod costs;
 mod ending;
 mod lane;
 mod op;
@@ -27,6 +28,7 @@ pub use child::{ChildError, ChildReport, NewChild};
 pub use ending::{Ending, Outcome, Stop};
 pub use op::{Arrived, Fresh, Rating};
 pub use people::STEERING_WAITING;
+pub(in crate::session) use run::OPEN_CALLS;
 pub use run::{RunInput, RunPhase, RunStep, step};
 pub use vocabulary::{Effect, Emission, Input, Now, Rules, StartRun};
 
@@ -35,6 +37,7 @@ use crate::infra::journal::StoredRun;
 use crate::protocol::CloseCode;
 use crate::protocol::client::{Command, FrameError};
 use crate::protocol::server::{Control, ErrorCode, ErrorFrame, Event, StoppedBy};
+use costs::Costs;
 use lane::Lane;
 use op::Op;
 use run::Run;
@@ -63,6 +66,8 @@ pub struct Engine {
     /// Since when there is no socket; none while one is attached.
     detached_since: Option<Instant>,
     drain: Drain,
+    /// What the session and its user have used.
+    costs: Costs,
 }
 
 /// How far the server's drain is. It only goes on.
@@ -93,6 +98,7 @@ impl Engine {
             refused: 0,
             detached_since: Some(now.mono),
             drain: Drain::No,
+            costs: Costs::default(),
         }
     }
 
@@ -142,6 +148,8 @@ impl Engine {
             Input::FlushDue => self.flush_due(now, &mut fx),
             Input::Finished { run, outcome } => self.advance_run(run, RunInput::Finished(outcome), now, &mut fx),
             Input::Child(new) => self.begin_child(*new, now, &mut fx),
+            Input::Used { run, charge } => self.charge(run, charge),
+            Input::Charged(totals) => self.charged(totals, now),
             Input::Violated { run } => self.end_violator(run, now, &mut fx),
             Input::ClockDue => self.clock_due(now, &mut fx),
             Input::ThreadChanged { thread, run, state } => self.thread_changed(thread, run, state, now, &mut fx),
@@ -161,6 +169,7 @@ impl Engine {
             Input::DrainExpired => self.drain = self.drain.max(Drain::Expired),
             Input::Tick => self.tick(now, &mut fx),
         }
+        self.judge(now, &mut fx);
         self.go_on_draining(now, &mut fx);
         fx
     }
@@ -238,9 +247,21 @@ impl Engine {
             RunStep::Impossible => return self.violated(id, "an event of a run that has not begun", now, fx),
             _ => return,
         }
+        if matches!(event, Event::ToolExecuting { .. }) {
+            // Judged before it is told: a call beyond the budget never starts.
+            self.charge(id, costs::TOOL_CALL);
+            self.judge(now, fx);
+        }
+        let output = costs::output_of(&event);
+        let Some(run) = self.runs.get_mut(&id).filter(|run| run.phase == RunPhase::Running) else {
+            return;
+        };
         let mut waits_no_more = false;
         match &event {
-            Event::ToolExecuting { call_id, tool_name, .. } => run.open_call(*call_id, tool_name, now.mono),
+            Event::ToolExecuting { call_id, tool_name, .. } if run.open_call(*call_id, tool_name, now.mono) => {}
+            Event::ToolExecuting { .. } => {
+                return self.violated(id, "a tool call that is open already, or one too many", now, fx);
+            }
             Event::ToolCompleted { call_id, .. } if run.close_call(*call_id) => {
                 waits_no_more = run.people.wait_no_more(*call_id);
             }
@@ -264,6 +285,9 @@ impl Engine {
         }
         if waits_no_more {
             self.resume_clock(id, now);
+        }
+        if let Some(output) = output {
+            self.charge(id, output);
         }
     }
 
@@ -320,6 +344,7 @@ impl Engine {
 
     fn tick(&mut self, now: Now, fx: &mut Vec<Effect>) {
         self.clock_due(now, fx);
+        self.accrue(now);
         self.retry_yielding(now, fx);
         self.expire_approvals(now, fx);
         let blocked: Vec<ThreadId> = self

@@ -10,10 +10,10 @@ mod people;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use answers::{ask_yield, refusal, replaced_by, run_active};
+use answers::{ask_yield, exhausted, refusal, replaced_by, run_active};
 
 use super::run::{Run, RunPhase};
-use super::{Effect, Engine, Now, RunInput, StartRun, Stop};
+use super::{Effect, Engine, Now, RunInput, StartRun, Stop, costs};
 use crate::ids::{CallId, MessageId, RequestId, RunId, ThreadId};
 use crate::infra::journal::{StoreCommand, StoreReply};
 use crate::protocol::CloseCode;
@@ -247,6 +247,8 @@ impl Engine {
                 error.retryable = true;
                 fx.push(Effect::Reply(Control::Error(error)));
             }
+            StoreReply::BudgetExhausted(spent) => fx.push(exhausted(&spent, id, now)),
+            StoreReply::Charged(_) => fx.push(Effect::Violation("a count where an operation waits")),
             StoreReply::ThreadBusy { run_id, session_id } => match op.stop_of_holder() {
                 Some(stop) if self.may_yield_until(&mut op, now) > now.mono => {
                     op.stage = Stage::Yielding;
@@ -365,12 +367,14 @@ impl Engine {
             status,
             run_state,
         }));
+        let said = costs::stored(begin.content.len());
         let mut run = Run::new(begin, answer, RunPhase::Queued, now);
         let lane = self.lanes.entry(thread).or_default();
         if start {
             lane.active = Some(id);
             run.start(now, fx);
             self.runs.insert(id, run);
+            self.charge(id, said);
             return;
         }
         self.runs.insert(id, run);
@@ -384,6 +388,7 @@ impl Engine {
                 lane.active
             }
         };
+        self.charge(id, said);
         if let Some(active) = replaced {
             self.advance_run(active, RunInput::Stop(replaced_by(on_busy)), now, fx);
         }

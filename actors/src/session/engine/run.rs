@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::clock::RunClock;
+use super::costs::Used;
 use super::ending::{Ending, Outcome, Stop};
 use super::people::People;
 use super::{Effect, Emission, Now, OpenedCall, StartRun};
@@ -13,6 +14,9 @@ use crate::ids::{CallId, DocumentId, MessageId, RequestId, RunId, ThreadId};
 use crate::infra::journal::StoredRun;
 use crate::limits::Limits;
 use crate::protocol::server::{DeathCause, Event, ToolStatus};
+
+/// Tool calls of one run that are open at once, those that wait for a place included. Beyond: a violation, and the run ends.
+pub(in crate::session) const OPEN_CALLS: usize = 1_024;
 
 /// Where a run stands. A run that has ended is gone.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,6 +141,8 @@ pub(super) struct Run {
     last_flush: Option<Instant>,
     open_calls: Vec<OpenedCall>,
     pub people: People,
+    /// What it has used, with its child runs; kept at the root.
+    pub used: Used,
 }
 
 impl Run {
@@ -162,6 +168,7 @@ impl Run {
             last_flush: None,
             open_calls: Vec::new(),
             people: People::default(),
+            used: Used::default(),
         }
     }
 
@@ -252,12 +259,17 @@ impl Run {
         self.last_flush = Some(at);
     }
 
-    pub fn open_call(&mut self, call: CallId, tool: &str, since: Instant) {
+    /// Whether it may begin: it is no other call, and not one too many.
+    pub fn open_call(&mut self, call: CallId, tool: &str, since: Instant) -> bool {
+        if self.open_calls.len() == OPEN_CALLS || self.open_calls.iter().any(|open| open.call == call) {
+            return false;
+        }
         self.open_calls.push(OpenedCall {
             call,
             tool: tool.to_owned(),
             since,
         });
+        true
     }
 
     pub fn has_open(&self, call: CallId) -> bool {

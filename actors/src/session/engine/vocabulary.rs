@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::child::{ChildReport, NewChild};
 use super::ending::{Outcome, Stop};
 use super::op::{Arrived, Rating};
+use crate::budgets::{Charge, Totals};
 use crate::ids::{CallId, DocumentId, MessageId, RequestId, RunId, Seq, SessionId, ThreadId};
 use crate::infra::journal::{RunEnd, StoreCommand, StoreReply, StoredRun};
 use crate::limits::Limits;
@@ -81,6 +82,17 @@ pub enum Input {
     },
     /// A run begins a child.
     Child(Box<NewChild>),
+    /// A run used something.
+    Used {
+        /// The run.
+        run: RunId,
+        /// What.
+        charge: Charge,
+    },
+    /// The store counted what [`Engine::take_charge`] gave: what was used until now.
+    ///
+    /// [`Engine::take_charge`]: super::Engine::take_charge
+    Charged(Totals),
     /// An event of a run broke the run's lifecycle and was not told: the run ends.
     Violated {
         /// The run.

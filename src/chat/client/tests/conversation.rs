@@ -62,6 +62,7 @@ fn an_answer_that_was_not_streamed_or_not_so_is_shown_whole() {
 #[test]
 fn a_piece_that_was_shown_is_not_shown_again_and_a_new_text_begins_a_new_line() {
     let mut desk = Desk::person();
+    desk.event("r", "agent_started", json!({}));
     let mut piece = |reference: &str, offset: u64, content: &str| {
         let payload = json!({ "message_ref": reference, "offset": offset, "content": content });
         shown(&desk.event("r", "partial_result", payload))

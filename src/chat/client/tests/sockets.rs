@@ -23,12 +23,13 @@ fn a_resume_names_the_last_event_and_what_is_replayed_is_shown_once() {
     assert_eq!(desk.client.query(), "");
     desk.establish("s-1");
     assert_eq!(desk.client.query(), "?session_id=s-1&last_seq=0&epoch=e-1");
+    desk.event("r", "agent_started", json!({}));
     assert_eq!(
         shown(&desk.event("r", "agent_thinking", json!({ "reasoning": "a" }))).len(),
         1
     );
-    assert_eq!(desk.client.query(), "?session_id=s-1&last_seq=1&epoch=e-1");
-    desk.seq = 0;
+    assert_eq!(desk.client.query(), "?session_id=s-1&last_seq=2&epoch=e-1");
+    desk.seq = 1;
     assert_eq!(desk.event("r", "agent_thinking", json!({ "reasoning": "a" })), []);
     assert_eq!(
         shown(&desk.event("r", "agent_thinking", json!({ "reasoning": "b" }))).len(),
@@ -43,6 +44,7 @@ fn an_end_that_is_replayed_before_the_answer_to_its_message_counts_once() {
     desk.client.input_is_over();
     desk.client.cut();
     let again = desk.establish("s-1");
+    desk.event("r", "agent_started", json!({}));
     desk.complete("r", "done");
     assert_eq!(desk.client.over(), None);
     let id = &sent(&again, "user_message")["message_id"];

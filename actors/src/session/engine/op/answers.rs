@@ -1,11 +1,12 @@
 //! What the store is asked for an operation, and what the client is told.
 
 use super::{Op, Work};
+use crate::budgets::Spent;
 use crate::ids::{MessageId, RunId, SessionId, ThreadId};
 use crate::infra::journal::{Accept, Idempotency, StoreCommand};
 use crate::protocol::client::OnBusy;
-use crate::protocol::server::{AcceptStatus, Control, ErrorCode, RunState, StoppedBy};
-use crate::session::engine::{Effect, Engine, Stop};
+use crate::protocol::server::{AcceptStatus, Control, ErrorCode, RunState, StoppedBy, rfc3339};
+use crate::session::engine::{Effect, Engine, Now, Stop};
 
 impl Op {
     pub(super) fn command(&self, start: bool) -> StoreCommand {
@@ -108,6 +109,22 @@ impl Op {
 
 pub(super) fn refusal(code: ErrorCode, message: impl Into<String>, reply_to: Option<MessageId>) -> Effect {
     Effect::Reply(Control::Error(Engine::error(code, message, reply_to)))
+}
+
+pub(super) fn exhausted(spent: &Spent, reply_to: Option<MessageId>, now: Now) -> Effect {
+    let mut error = Engine::error(ErrorCode::BudgetExhausted, spent.sentence(), reply_to);
+    let wait = spent
+        .resets_at
+        .map(|at| at.duration_since(now.wall).unwrap_or_default());
+    error.retryable = wait.is_some();
+    error.retry_after_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    error.details = Some(serde_json::json!({
+        "budget": spent.name(),
+        "used": spent.used,
+        "limit": spent.limit,
+        "resets_at": spent.resets_at.map(rfc3339),
+    }));
+    Effect::Reply(Control::Error(error))
 }
 
 pub(super) fn run_active(reply_to: Option<MessageId>, holder: Option<RunId>, elsewhere: bool) -> Effect {

@@ -1,6 +1,7 @@
 //! The engine, as tables: `input -> exact effects`. The bench below numbers every id, so that a row reads as a story:
 //! frame 3 asks by message 3 for run 3.
 
+mod children;
 mod expected;
 mod messages;
 mod op_table;

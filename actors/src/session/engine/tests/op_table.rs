@@ -1,6 +1,7 @@
 //! The table of the current operation: every stage with everything that may come while it stands there.
 
 use super::*;
+use crate::budgets::{Kind, Scope, Spent, Totals};
 
 /// Where the current operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ enum Comes {
     RunLimit,
     NotFound,
     NoDocument,
+    BudgetExhausted,
+    Charged,
     /// Nine seconds have passed.
     TickBefore,
     /// Ten seconds have passed: the time that a yield may take.
@@ -41,7 +44,7 @@ enum Comes {
 
 const STAGES: [At; 5] = [At::None, At::Rating, At::Emptying, At::Storing, At::Yielding];
 
-const COMES: [Comes; 15] = [
+const COMES: [Comes; 17] = [
     Comes::Within,
     Comes::Beyond,
     Comes::Done,
@@ -51,6 +54,8 @@ const COMES: [Comes; 15] = [
     Comes::RunLimit,
     Comes::NotFound,
     Comes::NoDocument,
+    Comes::BudgetExhausted,
+    Comes::Charged,
     Comes::TickBefore,
     Comes::TickAfter,
     Comes::EndedThere,
@@ -114,6 +119,12 @@ fn input(comes: Comes) -> Input {
         Comes::RunLimit => Input::Stored(StoreReply::RunLimit),
         Comes::NotFound => Input::Stored(StoreReply::NotFound),
         Comes::NoDocument => Input::Stored(StoreReply::NoDocument),
+        Comes::BudgetExhausted => Input::Stored(StoreReply::BudgetExhausted(Spent::of(
+            Scope::User,
+            (Kind::Tokens, 12, 10),
+            Some(SystemTime::UNIX_EPOCH + Duration::from_secs(60)),
+        ))),
+        Comes::Charged => Input::Stored(StoreReply::Charged(Totals::default())),
         Comes::TickBefore | Comes::TickAfter => Input::Tick,
         Comes::EndedThere => changed(HOME, RunState::Stopped),
         Comes::EndedElsewhere => changed(5, RunState::Stopped),
@@ -158,7 +169,15 @@ fn expected(stage: At, comes: Comes) -> Vec<Effect> {
 
         (
             A::None | A::Rating | A::Emptying | A::Yielding,
-            C::Done | C::Duplicate | C::Conflict | C::ThreadBusy | C::RunLimit | C::NotFound | C::NoDocument,
+            C::Done
+            | C::Duplicate
+            | C::Conflict
+            | C::ThreadBusy
+            | C::RunLimit
+            | C::NotFound
+            | C::NoDocument
+            | C::BudgetExhausted
+            | C::Charged,
         ) => stray_answer,
         (A::Storing, C::Done) => [vec![reply(accepted(2, AcceptStatus::Started))], begins(2)].concat(),
         (A::Storing, C::Duplicate) => vec![reply(Control::MessageAccepted {
@@ -185,6 +204,23 @@ fn expected(stage: At, comes: Comes) -> Vec<Effect> {
             ErrorCode::NotFound,
             "no such document; upload it by POST /v1/documents and name the document_id of the answer",
         )],
+
+        (A::Storing, C::BudgetExhausted) => vec![reply(Control::Error(ErrorFrame {
+            retryable: true,
+            retry_after_ms: Some(60_000),
+            details: Some(json!({
+                "budget": "user.tokens",
+                "used": 12,
+                "limit": 10,
+                "resets_at": "1970-01-01T00:01:00.000Z",
+            })),
+            ..refused(
+                2,
+                ErrorCode::BudgetExhausted,
+                "the budget user.tokens is used up, with 12 of 10 tokens; go on after 1970-01-01T00:01:00.000Z",
+            )
+        }))],
+        (A::Storing, C::Charged) => vec![Effect::Violation("a count where an operation waits")],
 
         (A::None | A::Rating | A::Emptying | A::Storing, C::TickBefore | C::TickAfter) => vec![],
         (A::Yielding, C::TickBefore) => vec![accept(2, true)],

@@ -292,8 +292,6 @@ fn a_run_that_waited_has_the_grace_time_from_its_decision_on() {
 
 #[test]
 fn what_a_run_says_of_people_must_have_happened() {
-    let mut bench = Bench::new();
-    bench.start(1).open_call(1, 5);
     let nobody_decided = Event::ToolApprovalDecided {
         call_id: call(5),
         decision: ApprovalDecision::Approve,
@@ -307,6 +305,11 @@ fn what_a_run_says_of_people_must_have_happened() {
         (nobody_decided, "a decision that nobody made"),
         (steering_applied(2), "steering that nobody sent"),
     ] {
-        assert_eq!(bench.emits(1, event), [Effect::Violation(fault)]);
+        let mut bench = Bench::new();
+        bench.start(1).open_call(1, 5);
+        assert_eq!(
+            bench.emits(1, event),
+            [Effect::Violation(fault), Effect::Cancel(run(1))]
+        );
     }
 }

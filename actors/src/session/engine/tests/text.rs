@@ -186,6 +186,39 @@ fn the_end_of_a_call_that_is_not_open_is_a_violation_and_ends_the_run() {
 }
 
 #[test]
+fn a_call_that_begins_twice_is_a_violation_and_ends_once() {
+    let mut bench = Bench::new();
+    bench.start(1).open_call(1, 1);
+    let event = tool_executing(1);
+    assert_eq!(
+        bench.give(Input::Emitted { run: run(1), event }),
+        [
+            Effect::Violation("a tool call that is open already, or one too many"),
+            Effect::Cancel(run(1))
+        ]
+    );
+    assert_eq!(
+        bench.give(finished(1, Outcome::Cancelled)),
+        [emit(1, tool_cancelled(1, 0)), violator(1)]
+    );
+}
+
+#[test]
+fn one_call_more_than_a_run_may_have_open_is_a_violation() {
+    let mut bench = Bench::new();
+    bench.start(1);
+    for number in 0..1_024 {
+        bench.open_call(1, number);
+    }
+    let event = tool_executing(1_024);
+    let effects = bench.give(Input::Emitted { run: run(1), event });
+    assert!(
+        matches!(effects[..], [Effect::Violation(_), Effect::Cancel(_)]),
+        "{effects:?}"
+    );
+}
+
+#[test]
 fn an_end_that_a_run_tells_by_itself_is_a_violation_and_ends_the_run() {
     let mut bench = Bench::new();
     bench.start(1);

@@ -47,12 +47,15 @@ enum Act {
     ApplySteering(usize),
     Decide(usize, bool),
     Finish(usize, Outcome),
+    /// A run begins a child.
+    BeginChild(usize),
     OtherTakes(u64),
     OtherEnds(u64, bool),
     OtherWants(usize, bool),
     Pass(u64),
     Tick,
     FlushDue,
+    ClockDue,
 }
 
 fn on_busy() -> impl Strategy<Value = OnBusy> {
@@ -78,6 +81,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         },
         Outcome::Panicked,
         Outcome::Cancelled,
+        Outcome::Abandoned,
     ])
 }
 
@@ -119,12 +123,14 @@ fn act() -> impl Strategy<Value = Act> {
         2 => which.clone().prop_map(Act::ApplySteering),
         3 => (which.clone(), any::<bool>()).prop_map(|(run, approve)| Act::Decide(run, approve)),
         6 => (which.clone(), outcome()).prop_map(|(run, outcome)| Act::Finish(run, outcome)),
+        6 => which.clone().prop_map(Act::BeginChild),
         2 => of_three.clone().prop_map(Act::OtherTakes),
         2 => (of_three, any::<bool>()).prop_map(|(thread, told)| Act::OtherEnds(thread, told)),
         1 => (which, any::<bool>()).prop_map(|(run, deletes)| Act::OtherWants(run, deletes)),
         2 => (0..12_000_u64).prop_map(Act::Pass),
         2 => Just(Act::Tick),
         2 => Just(Act::FlushDue),
+        1 => Just(Act::ClockDue),
     ]
 }
 
@@ -239,6 +245,7 @@ fn play(world: &mut World, number: u64, act: Act) {
         }
         Act::Tick => world.give(Input::Tick),
         Act::FlushDue => world.give(Input::FlushDue),
+        Act::ClockDue => world.give(Input::ClockDue),
         Act::Say(..)
         | Act::OpenCall(_)
         | Act::CloseCall(_)
@@ -246,7 +253,8 @@ fn play(world: &mut World, number: u64, act: Act) {
         | Act::AskApproval(_)
         | Act::TellDecision(_)
         | Act::ApplySteering(_)
-        | Act::Finish(..) => work(world, number, act),
+        | Act::Finish(..)
+        | Act::BeginChild(_) => work(world, number, act),
     }
 }
 
@@ -259,7 +267,8 @@ fn work(world: &mut World, number: u64, act: Act) {
     | Act::AskApproval(which)
     | Act::TellDecision(which)
     | Act::ApplySteering(which)
-    | Act::Finish(which, _)) = act
+    | Act::Finish(which, _)
+    | Act::BeginChild(which)) = act
     else {
         unreachable!("a deed of a run");
     };
@@ -271,6 +280,7 @@ fn work(world: &mut World, number: u64, act: Act) {
             return world.give(Input::Said { run, text });
         }
         Act::Finish(_, outcome) => return world.finish(run, outcome),
+        Act::BeginChild(_) => return world.give(child(run, number)),
         Act::OpenCall(_) => {
             task.open.push(number);
             tool_executing(number)
@@ -331,6 +341,17 @@ fn message_of(world: &mut World, number: u64, id: u64, command: Command) {
     arrived.frame.message_id = Some(message(id));
     world.messages.push((id, command));
     world.send(Input::Frame(arrived), true);
+}
+
+fn child(parent: RunId, number: u64) -> Input {
+    Input::Child(Box::new(NewChild {
+        parent,
+        run: run(5_000 + number),
+        request: request(5_000 + number),
+        answer: answer(5_000 + number),
+        agent: "poet".into(),
+        content: "do this".to_owned(),
+    }))
 }
 
 /// One of the runs at work.

@@ -9,6 +9,12 @@ use super::store::{RUNS_PER_USER, Store};
 /// Messages that wait per thread, in this world.
 pub const QUEUE: usize = 2;
 
+/// How long a run may work, in this world.
+const RUN_TIME: Duration = Duration::from_secs(40);
+
+/// Child runs of one run at once, and in all, in this world.
+const CHILDREN: (usize, usize) = (2, 4);
+
 /// An engine in its world.
 pub struct World {
     pub bench: Bench,
@@ -21,6 +27,8 @@ pub struct World {
     /// What the store has answered and the engine does not know yet.
     replies: Vec<Input>,
     pub tasks: BTreeMap<RunId, Task>,
+    /// Children of whose ends their parents know.
+    reported: BTreeSet<RunId>,
     told: BTreeMap<RunId, Told>,
     frames: usize,
     grants: usize,
@@ -48,6 +56,7 @@ pub struct Task {
 /// What the client knows of a run.
 struct Told {
     thread: ThreadId,
+    parent: Option<RunId>,
     started: bool,
     ended: bool,
     text: usize,
@@ -61,6 +70,8 @@ impl World {
             bench: Bench::with(|limits| {
                 limits.queued_per_thread = QUEUE;
                 limits.runs_per_user = RUNS_PER_USER;
+                (limits.children_at_once, limits.children_per_run) = CHILDREN;
+                limits.run_time = RUN_TIME;
                 limits.result_bytes = 600;
                 limits.faulty_frames = 3;
                 limits.flood_messages = 3;
@@ -72,6 +83,7 @@ impl World {
             commands: Vec::new(),
             replies: Vec::new(),
             tasks: BTreeMap::new(),
+            reported: BTreeSet::new(),
             told: BTreeMap::new(),
             frames: 0,
             grants: 0,
@@ -179,6 +191,22 @@ impl World {
         }
     }
 
+    /// A run whose time is over is being ended; one that waits for nobody has a time.
+    fn check_clock(&self) {
+        let engine = &self.bench.engine;
+        let waits = |run: &RunId| {
+            let undecided = |task: &Task| task.waiting.iter().any(|(_, decided)| decided.is_none());
+            let mut below = self.tasks.iter().filter(|(_, task)| undecided(task));
+            below
+                .any(|(id, _)| std::iter::successors(Some(*id), |run| self.told[run].parent).any(|above| above == *run))
+        };
+        let works = self.tasks.keys().any(|run| engine.listens_to(*run) && !waits(run));
+        assert!(
+            !works || engine.clock_runs_out_at().is_some(),
+            "a run works without a bound"
+        );
+    }
+
     pub fn finish(&mut self, run: RunId, outcome: Outcome) {
         if self.tasks.remove(&run).is_some() {
             self.give(Input::Finished { run, outcome });
@@ -216,7 +244,14 @@ impl World {
             Effect::Leave => assert!(self.bench.engine.is_idle(), "only an idle session leaves"),
             Effect::Drained => {
                 self.drained += 1;
-                assert!(self.tasks.is_empty(), "nothing runs in a drained session");
+                let at_work = self.tasks.keys().any(|run| !self.told[run].ended);
+                assert!(!at_work, "nothing runs in a drained session");
+            }
+            Effect::ChildEnded(report) => {
+                assert_ne!(report.result.is_some(), report.error.is_some(), "{report:?}");
+                if self.told.get(&report.run).is_some_and(|told| told.ended) {
+                    assert!(self.reported.insert(report.run), "a parent is told once");
+                }
             }
             Effect::Violation(what) => panic!("a violation: {what}"),
             Effect::Steer { run, .. } => {
@@ -235,8 +270,7 @@ impl World {
                     *decided = Some(decision);
                 }
             }
-            Effect::ChildEnded(_)
-            | Effect::Acked(_)
+            Effect::Acked(_)
             | Effect::FlushAt(_)
             | Effect::Began { .. }
             | Effect::AskYield { .. }
@@ -298,10 +332,15 @@ impl World {
             .get(&start.run)
             .expect("a message is accepted before its run starts");
         assert!(told.started && !told.ended, "a run's first event comes before its task");
+        assert_eq!(told.parent, start.parent);
+        if start.parent.is_some() {
+            self.tasks.insert(start.run, Task::default());
+            return;
+        }
         let others = self
             .tasks
             .keys()
-            .filter(|run| self.told[*run].thread == start.thread)
+            .filter(|run| self.told[*run].thread == start.thread && !self.told[*run].ended)
             .count();
         assert_eq!(others, 0, "one run at work in a thread");
         assert_eq!(
@@ -314,12 +353,40 @@ impl World {
     }
 
     fn emit(&mut self, emission: Emission) {
+        let parent = match &emission.event {
+            Event::AgentStarted { parent_run_id, .. } => *parent_run_id,
+            _ => None,
+        };
+        if let Some(parent) = parent {
+            let above = &self.told[&parent];
+            assert!(above.started && !above.ended, "a child begins while its parent works");
+            assert_eq!(above.thread, emission.thread, "a child works in its parent's thread");
+            let child = Told {
+                parent: Some(parent),
+                ..Told::of(emission.thread)
+            };
+            assert!(self.told.insert(emission.run, child).is_none(), "a child begins once");
+        }
+        if emission.event.is_terminal() {
+            let open = self
+                .told
+                .values()
+                .any(|told| told.parent == Some(emission.run) && !told.ended);
+            assert!(!open, "children end before their parent");
+        }
         let told = self
             .told
             .get_mut(&emission.run)
             .expect("a message is accepted before its run's first event");
         assert!(!told.ended, "nothing is told after the end: {emission:?}");
         assert_eq!(emission.end.is_some(), emission.event.is_terminal());
+        if let Some(end) = &emission.end {
+            assert_eq!(end.child, told.parent.is_some());
+            assert!(
+                !end.child || (end.message.is_none() && !end.forget),
+                "a child leaves no rows"
+            );
+        }
         match &emission.event {
             Event::AgentStarted { .. } => assert!(!std::mem::replace(&mut told.started, true), "a run starts once"),
             Event::ToolExecuting { call_id, .. } => assert!(told.open.insert(*call_id), "a call opens once"),
@@ -340,7 +407,9 @@ impl World {
             event if event.is_terminal() => {
                 assert!(told.open.is_empty(), "calls end before their run");
                 told.ended = true;
-                self.ends.push(emission.run);
+                if told.parent.is_none() {
+                    self.ends.push(emission.run);
+                }
             }
             _ => assert!(told.started, "an event of a run that has not begun"),
         }
@@ -348,6 +417,7 @@ impl World {
 
     /// What holds after each step.
     pub fn check(&self) {
+        self.check_clock();
         assert!(self.grants <= self.frames, "no grant without a frame");
         let mut waiting = BTreeMap::<ThreadId, usize>::new();
         for told in self.told.values().filter(|told| !told.started && !told.ended) {
@@ -355,6 +425,16 @@ impl World {
         }
         // One more where the store is being asked for the first.
         assert!(waiting.values().all(|waiting| *waiting <= QUEUE + 1), "{waiting:?}");
+        let mut children = BTreeMap::<RunId, (usize, usize)>::new();
+        for told in self.told.values() {
+            let Some(parent) = told.parent else { continue };
+            children.entry(parent).or_default().0 += usize::from(!told.ended);
+            for above in std::iter::successors(Some(parent), |run| self.told[run].parent) {
+                children.entry(above).or_default().1 += 1;
+            }
+        }
+        let within = |(at_once, in_all): &(usize, usize)| *at_once <= CHILDREN.0 && *in_all <= CHILDREN.1;
+        assert!(children.values().all(within), "{children:?}");
     }
 
     fn is_settled(&self, draining: bool) -> bool {
@@ -394,6 +474,11 @@ impl World {
             "the store knows of each end: {:?}",
             self.store.runs
         );
+        let children = self.told.iter().filter(|(_, told)| told.parent.is_some());
+        assert!(
+            children.map(|(run, _)| run).eq(self.reported.iter()),
+            "each parent knows how its children ended"
+        );
         assert_eq!(self.grants, self.frames, "each frame is granted one after it");
         assert_eq!(self.sent, self.answered, "each frame has one reply");
         assert_eq!(self.drained, usize::from(draining), "a drain is told once");
@@ -404,6 +489,7 @@ impl Told {
     fn of(thread: ThreadId) -> Self {
         Self {
             thread,
+            parent: None,
             started: false,
             ended: false,
             text: 0,

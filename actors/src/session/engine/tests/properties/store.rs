@@ -61,7 +61,7 @@ impl Store {
             | StoreCommand::DeleteThread { idempotency, .. }
             | StoreCommand::Take { idempotency, .. }
             | StoreCommand::Repeat(idempotency) => Some(*idempotency),
-            StoreCommand::Promote { .. } | StoreCommand::SwitchThread { .. } => None,
+            StoreCommand::Promote { .. } | StoreCommand::SwitchThread { .. } | StoreCommand::Charge(_) => None,
         };
         if let Some(reply) = asked.and_then(|asked| self.repeated(asked)) {
             return reply;
@@ -82,6 +82,7 @@ impl Store {
                 (thread, Some(accept.run_id))
             }
             StoreCommand::Repeat(_) => return StoreReply::NotFound,
+            StoreCommand::Charge(_) => return StoreReply::Charged(crate::budgets::Totals::default()),
             StoreCommand::Promote { run_id, thread_id } => {
                 if self.runs.get(&run_id) != Some(&(thread_id, false)) || !self.threads.contains(&thread_id) {
                     return StoreReply::NotFound;
