@@ -23,11 +23,13 @@ mod layers;
 mod models;
 mod open;
 mod text;
+mod tools;
 mod validate;
 
 pub use effective::Effective;
 pub use error::ConfigError;
 pub use models::{Models, NamedModel, Provider};
+pub use tools::{HttpFetch, Tools};
 
 /// Where the settings come from, lowest layer first. The defaults lie below all of them.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +111,8 @@ pub struct Config {
     pub models: Models,
     /// What models cost and can do.
     pub supply: Supply,
+    /// Tools that reach out of the process.
+    pub tools: Tools,
     /// What is logged, and how.
     pub log: Log,
     /// The runtime's bounds.

@@ -34,7 +34,7 @@ use crate::http::{self, State};
 use crate::models::OwnModels;
 use crate::paint::Paint;
 use crate::store::{DocumentLimits, MemoryDocuments, MemoryNotes, MemorySupply, SqliteStore};
-use crate::tools::ToolPorts;
+use crate::tools::{ToolPorts, ToolSettings};
 use crate::usage::Catalogue;
 use crate::workflows::{WorkflowError, Workflows};
 use crate::{agents, models, tools};
@@ -155,7 +155,7 @@ fn infra(config: &Config, mut parts: Parts, stores: &Stores, gate: &Gate, io: &R
     let models = models(config, &mut parts, Some(&agents), io.handle());
     Ok(Infra {
         agents,
-        tools: tools(stores.tools.clone(), &mut parts)?,
+        tools: tools(config, stores.tools.clone(), &mut parts, io.handle())?,
         models: models.map_err(|mut faults| faults.remove(0))?,
         journal: Arc::clone(&stores.journal),
         threads: Arc::clone(&stores.threads),
@@ -196,7 +196,7 @@ pub fn faults(config: &Config) -> io::Result<Vec<anyhow::Error>> {
         faults.extend(jwt::faults(&config.auth).map(anyhow::Error::from));
     }
     let agents = agents(config, &mut parts).map_err(|told| faults.extend(told)).ok();
-    faults.extend(tools(ports, &mut parts).err());
+    faults.extend(tools(config, ports, &mut parts, io.handle()).err());
     let models = models(config, &mut parts, agents.as_ref(), io.handle());
     faults.extend(models.err().into_iter().flatten());
     Ok(faults)
@@ -243,10 +243,10 @@ fn catalogue(config: &Config) -> anyhow::Result<Catalogue> {
         .with_context(|| format!("the supply catalogue {} can't be used; see supply.file", path.display()))
 }
 
-fn tools(ports: ToolPorts, parts: &mut Parts) -> anyhow::Result<ToolClassRegistry> {
+fn tools(config: &Config, ports: ToolPorts, parts: &mut Parts, io: &Handle) -> anyhow::Result<ToolClassRegistry> {
     let builder = match parts.no_tools {
         true => ToolClassRegistry::builder(),
-        false => tools::all(ports),
+        false => tools::all(ports, &ToolSettings::open(&config.tools, io)?),
     };
     let own = std::mem::take(&mut parts.tools);
     let tools = own.into_iter().fold(builder, |tools, add| add(tools)).freeze();

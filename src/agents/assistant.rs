@@ -83,7 +83,9 @@ mod tests {
 
     /// Plays a run without a session: what it said, with the real model, conversation and tools.
     async fn played(message: &str, step_limit: u32) -> Result<String, AgentError> {
-        let tools = crate::tools::all(crate::tools::doubles::ports()).freeze().unwrap();
+        let tools = crate::tools::all(crate::tools::doubles::ports(), &crate::tools::ToolSettings::default())
+            .freeze()
+            .unwrap();
         let model = OfflineModel::new(Duration::ZERO);
         let mut conversation = Conversation::new(Vec::new(), message);
         let mut said = String::new();

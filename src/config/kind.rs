@@ -11,6 +11,7 @@ pub(super) enum Kind {
     Duration,
     Text,
     Texts,
+    Counts,
     Keys,
 }
 
@@ -21,6 +22,7 @@ impl Kind {
             ("auth.keys", _) => Self::Keys,
             (_, toml::Value::Boolean(_)) => Self::Bool,
             (_, toml::Value::Integer(_)) => Self::Count,
+            (_, toml::Value::Array(items)) if items.iter().any(toml::Value::is_integer) => Self::Counts,
             (_, toml::Value::Array(_)) => Self::Texts,
             (_, toml::Value::String(text)) if humantime::parse_duration(text).is_ok() => Self::Duration,
             _ => Self::Text,
@@ -35,6 +37,7 @@ impl Kind {
             Self::Duration => "a duration such as \"30s\" or \"10m\"",
             Self::Text => "a text in quotes",
             Self::Texts => "a list of texts such as [\"a\", \"b\"]",
+            Self::Counts => "a list of whole numbers such as [1, 2]",
             Self::Keys => "a list of tables of texts such as [{ algorithm = \"HS256\", secret_file = \"key\" }]",
         }
     }
@@ -47,6 +50,9 @@ impl Kind {
             (Self::Count | Self::CountOrAuto, Integer(count)) => *count >= 0,
             (Self::Duration, String(text)) => humantime::parse_duration(text).is_ok(),
             (Self::Texts, Array(items)) => items.iter().all(toml::Value::is_str),
+            (Self::Counts, Array(items)) => {
+                (items.iter()).all(|item| item.as_integer().is_some_and(|count| count >= 0))
+            }
             (Self::Keys, Array(items)) => items
                 .iter()
                 .all(|item| matches!(item, Table(table) if table.values().all(toml::Value::is_str))),
@@ -65,7 +71,11 @@ impl Kind {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 toml::Value::Array(items.map(|item| toml::Value::String(item.to_owned())).collect())
             }
-            Self::Texts | Self::Keys => {
+            Self::Counts if !text.trim_start().starts_with('[') => {
+                let items: Result<Vec<i64>, _> = text.split(',').map(|item| item.trim().parse()).collect();
+                items.map_or_else(|_| as_text(), toml::Value::from)
+            }
+            Self::Texts | Self::Counts | Self::Keys => {
                 let document = format!("value = {text}").parse::<Table>();
                 document
                     .ok()

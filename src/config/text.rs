@@ -1,9 +1,10 @@
 //! How single values are read where a plain type doesn't say it: TOML has no null, so an empty text means "not set".
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use ipnet::IpNet;
 use rust_decimal::Decimal;
 use serde::de::{Deserialize, Deserializer, Error};
 
@@ -20,6 +21,20 @@ pub(super) fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 
 pub(super) fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     Ok(optional(deserializer)?.map(PathBuf::from))
+}
+
+/// Networks such as `10.1.0.0/16`, or single addresses.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let network = |text: &String| {
+        let single = text.parse::<IpAddr>().map(IpNet::from);
+        single.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+            D::Error::custom(format!(
+                "{text:?} is no address or network such as \"10.1.2.3\" or \"10.1.0.0/16\""
+            ))
+        })
+    };
+    texts.iter().map(network).collect()
 }
 
 /// The highest price of a million tokens, in US dollars. Above it stands something else than a price.

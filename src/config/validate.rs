@@ -51,6 +51,7 @@ fn above_zero(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
         ("auth.tickets", config.auth.tickets),
         ("agents.step_limit", config.agents.step_limit as usize),
         ("models.concurrency", config.models.concurrency),
+        ("tools.http_fetch.bytes", config.tools.http_fetch.bytes),
     ];
     for (key, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
         zero(key);
@@ -63,6 +64,7 @@ fn above_zero(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
         ("models.connect_timeout", config.models.connect_timeout),
         ("models.first_token_timeout", config.models.first_token_timeout),
         ("models.stall_timeout", config.models.stall_timeout),
+        ("tools.http_fetch.time", config.tools.http_fetch.time),
     ];
     for (key, _) in times.into_iter().filter(|(_, time)| *time == Duration::ZERO) {
         zero(key);
@@ -202,6 +204,9 @@ fn readable(config: &Config, layers: &Layers, faults: &mut Vec<ConfigError>) {
     if config.agents.default.is_empty() {
         let problem = "it is empty: name an agent such as \"assistant\"".into();
         invalid("agents.default", problem);
+    }
+    for (key, problem) in config.tools.http_fetch.faults() {
+        invalid(key, problem);
     }
     if let Err(error) = telemetry::check_filter(&config.log.filter) {
         invalid("log.filter", error.to_string());

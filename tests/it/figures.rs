@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sessile::store::{MemoryDocuments, MemoryNotes, MemorySupply};
-use sessile::tools::{self, ToolPorts};
+use sessile::tools::{self, ToolPorts, ToolSettings};
 use sessile::usage::Catalogue;
 use sessile_actors::ids::CallId;
 use sessile_actors::infra::ToolContext;
@@ -46,7 +46,7 @@ async fn told(name: &str, document: &str, mut arguments: Value) -> Value {
         document.to_owned().into(),
     );
     arguments["document_id"] = json!(put.await.unwrap().document_id);
-    let tools = tools::all(ports).freeze().unwrap();
+    let tools = tools::all(ports, &ToolSettings::default()).freeze().unwrap();
     let class = tools.get(name).unwrap();
     class.validate(&arguments).unwrap();
     let context = ToolContext {

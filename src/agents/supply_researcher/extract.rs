@@ -134,6 +134,7 @@ pub fn read(text: &str, names: &Names) -> Extracted {
         found: Extracted::default(),
         unit: None,
         table: None,
+        plain_table: None,
         model: None,
         is_other_tariff: false,
     };
@@ -145,12 +146,57 @@ pub fn read(text: &str, names: &Names) -> Extracted {
     reader.found
 }
 
+/// A table whose cells stand one space apart, as pages lose them on their way to text: only the order tells the columns.
+struct PlainTable {
+    prices: Vec<Field>,
+    unit: Option<Unit>,
+    has_windows: bool,
+}
+
+impl PlainTable {
+    /// Reads a line that begins with the word `model` and names two prices or more.
+    fn of(line: &str) -> Option<Self> {
+        let small = line.to_lowercase();
+        let mut words = small
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty());
+        let begins = words.next().is_some_and(|word| word.starts_with("model"));
+        if !begins || OTHER_TARIFFS.iter().any(|tariff| small.contains(tariff)) {
+            return None;
+        }
+        let mut prices = Vec::new();
+        let mut is_cached = false;
+        for word in words {
+            match word {
+                "cached" | "cache" => {
+                    prices.push(Field::CachedInput);
+                    is_cached = true;
+                    continue;
+                }
+                // Of `cached input`.
+                "input" | "inputs" | "prompt" if is_cached => {}
+                "input" | "inputs" | "prompt" => prices.push(Field::Input),
+                "output" | "outputs" | "completion" => prices.push(Field::Output),
+                _ => {}
+            }
+            is_cached = false;
+        }
+        let is_each_once = (1..prices.len()).all(|at| !prices[..at].contains(&prices[at]));
+        (prices.len() >= 2 && is_each_once).then(|| Self {
+            unit: Unit::in_text(line),
+            has_windows: small.contains("context"),
+            prices,
+        })
+    }
+}
+
 struct Reader<'a> {
     names: &'a Names,
     found: Extracted,
     /// What the page said last of the unit.
     unit: Option<Unit>,
     table: Option<(Separator, Vec<Column>)>,
+    plain_table: Option<PlainTable>,
     /// The model whose section this is.
     model: Option<String>,
     is_other_tariff: bool,
@@ -187,7 +233,23 @@ impl Reader<'_> {
         self.notice(line);
         if let Some((separator, columns)) = self.header(line) {
             self.table = Some((separator, columns));
+            self.plain_table = None;
             return;
+        }
+        if let Some(table) = PlainTable::of(line).filter(|_| matches!(dollars(line, false), Ok(None))) {
+            self.plain_table = Some(table);
+            self.table = None;
+            return;
+        }
+        if let Some(table) = self.plain_table.take() {
+            // A row without an amount of a model is no row.
+            if !matches!(dollars(line, false), Ok(None)) {
+                if !self.is_other_tariff {
+                    self.plain_row(line, &table);
+                }
+                self.plain_table = Some(table);
+                return;
+            }
         }
         if let Some((separator, columns)) = self.table.take() {
             let cells = separator.cells(line);
@@ -253,6 +315,29 @@ impl Reader<'_> {
             if at != place {
                 self.cell(&model, cell, column);
             }
+        }
+    }
+
+    /// A row counts where nothing but the model's name stands before its figures, and there is one for each price.
+    fn plain_row(&mut self, line: &str, table: &PlainTable) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_figure = |word: &str| matches!(word, "-" | "–" | "—") || word.starts_with('$') || tokens(word).is_some();
+        let first = words.iter().position(|word| is_figure(word)).unwrap_or(words.len());
+        let Some(model) = self.names.of_cell(&words[..first].join(" ")) else {
+            return;
+        };
+        let is_window = |word: &&str| tokens(word).is_some();
+        let (windows, prices): (Vec<&str>, Vec<&str>) = words[first..].iter().copied().partition(is_window);
+        if prices.len() != table.prices.len() || !prices.iter().all(|word| is_figure(word)) {
+            return;
+        }
+        for (price, field) in prices.into_iter().zip(&table.prices) {
+            self.price(&model, *field, price, false, table.unit.or(self.unit));
+        }
+        if let [window] = windows.as_slice()
+            && table.has_windows
+        {
+            self.window(&model, window);
         }
     }
 

@@ -116,11 +116,11 @@ fn is_edge(line: &str, text: &str, begin: usize, end: usize) -> bool {
     let is_letter = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
     let sign = |at: usize| text.chars().nth(at);
     let joins = |sign: Option<char>| sign.is_some_and(|c| matches!(c, '-' | '.' | '_' | '/' | ':'));
-    let before =
-        !is_letter(begin.checked_sub(1)) && !(begin >= 2 && is_letter(begin.checked_sub(2)) && joins(sign(begin - 1)));
+    let is_joined = begin >= 2 && is_letter(begin.checked_sub(2)) && joins(sign(begin - 1));
+    let begins = !is_letter(begin.checked_sub(1)) && !is_joined;
     let rest = line.get(end + 1..).unwrap_or_default();
     let goes_on = sign(end) != Some(':') && joins(sign(end)) && is_letter(Some(end + 1)) && !is_date(rest);
-    before && !is_letter(Some(end)) && !goes_on
+    begins && !is_letter(Some(end)) && !goes_on
 }
 
 /// Whether a text begins with a date: eight digits, with or without signs between.

@@ -285,7 +285,9 @@ mod tests {
 
     fn asked_after(mut messages: Vec<ChatMessage>, message: &str) -> ModelRequest {
         messages.push(ChatMessage::User(message.to_owned()));
-        let tools = crate::tools::all(crate::tools::doubles::ports()).freeze().unwrap();
+        let tools = crate::tools::all(crate::tools::doubles::ports(), &crate::tools::ToolSettings::default())
+            .freeze()
+            .unwrap();
         ModelRequest {
             system: String::new(),
             messages,
@@ -312,7 +314,9 @@ mod tests {
 
     #[tokio::test]
     async fn each_wish_calls_its_tool_with_arguments_that_the_schema_takes() {
-        let tools = crate::tools::all(crate::tools::doubles::ports()).freeze().unwrap();
+        let tools = crate::tools::all(crate::tools::doubles::ports(), &crate::tools::ToolSettings::default())
+            .freeze()
+            .unwrap();
         for (message, tool, arguments) in [
             (
                 "what is 12 * (3+4)?",

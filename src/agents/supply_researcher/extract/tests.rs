@@ -35,6 +35,29 @@ fn prices_are_read_from_tables_lists_and_sentences() {
 }
 
 #[test]
+fn a_table_whose_columns_were_lost_is_read_by_their_order() {
+    let head = "Prices per 1M tokens\nModel Context window Input Cached input Output\n";
+    let facts_of = |row: &str| facts(&format!("{head}{row}"));
+    assert_eq!(
+        facts_of("GPT-5 400K $1.25 $0.125 $10.00"),
+        [&BOTH[..], &["gpt-5 about 400000"]].concat()
+    );
+    assert_eq!(
+        facts_of("GPT-5 400K $1.25 - $10.00"),
+        ["gpt-5 input 1.25", "gpt-5 output 10", "gpt-5 about 400000"]
+    );
+    for row in [
+        "GPT-5 400K $1.25 $10.00",
+        "GPT-5 pro 400K $1.25 $0.125 $10.00",
+        "GPT-5 batch $1.25 $0.125 $10.00",
+        "GPT-5 $1.25 now $0.125 $10.00",
+        "GPT-5 $1.25 $0.125 $10.00 $3.00",
+    ] {
+        assert_eq!(facts_of(row), Vec::<String>::new(), "{row}");
+    }
+}
+
+#[test]
 fn windows_and_abilities_are_read() {
     let table = "| Model | Context window | Capabilities |\n| GPT-5 | 400K | Vision, function calling |\n| GPT-5 mini | 400,000 tokens | - |";
     assert_eq!(
