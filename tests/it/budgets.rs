@@ -1,6 +1,6 @@
 //! Budgets: a run, a session and a user use what they may, are warned before, and no more than one call beyond.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
@@ -367,10 +367,10 @@ async fn a_session_whose_runs_work_longer_than_its_budget_ends_them() {
     world.finish().await;
 }
 
-/// A journal that remembers what it was asked to count.
+/// A journal that tells what it is asked to count.
 struct Counting {
     inner: MemoryJournal,
-    charges: Arc<Mutex<Vec<Charge>>>,
+    charges: mpsc::Sender<Charge>,
 }
 
 impl Journal for Counting {
@@ -387,7 +387,7 @@ impl Journal for Counting {
             StoreCommand::Charge(charge) => Some(*charge),
             _ => None,
         });
-        self.charges.lock().unwrap().extend(charges);
+        charges.for_each(|charge| self.charges.send(charge).unwrap());
         self.inner.append(batch)
     }
 
@@ -405,16 +405,16 @@ impl Journal for Counting {
 async fn a_run_without_steps_is_counted_once_at_its_end_with_all_that_was_stored() {
     tokio::time::pause();
     let inner = MemoryJournal::start();
-    let charges = Arc::default();
+    let (charges, counts) = mpsc::channel();
     let counting = Counting {
         inner: inner.clone(),
-        charges: Arc::clone(&charges),
+        charges,
     };
     let world = world().stores(Arc::new(counting), Arc::new(inner.clone())).start();
     let mut ada = world.connect("ada").await;
     ada.say("hello").await;
     ada.run_to_end().await;
-    let counted: Vec<Charge> = charges.lock().unwrap().clone();
+    let counted: Vec<Charge> = counts.try_iter().collect();
     let limit = ReadLimit {
         events: 100,
         bytes: usize::MAX,

@@ -104,8 +104,8 @@ impl Engine {
     /// says what the session used before it came back, and what the user used elsewhere.
     pub fn take_charge(&mut self, begins: bool, now: Now) -> Option<Charge> {
         let budgets = &self.rules.limits.budgets;
-        let is_shared = !budgets.session.are_none() || !budgets.user.are_none();
-        if !self.owes() && !(begins && is_shared) {
+        let is_own = budgets.session.are_none() && budgets.user.are_none();
+        if !self.owes() && (is_own || !begins) {
             return None;
         }
         self.accrue(now);
