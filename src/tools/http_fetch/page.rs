@@ -364,7 +364,7 @@ mod tests {
              <a href=mailto:a@b.c>no</a><a href=\"#top\">no</a></body></html>",
         );
         assert_eq!(page.title.as_deref(), Some("A & B"));
-        assert_eq!(page.text, "# Head\nOne two € A\nthree\n- x\n- y\nto b no\nnono");
+        assert_eq!(page.text, "# Head\nOne two € A\nthree\n- x\n- y\nto b nonono");
         let link = Link {
             text: "to b".to_owned(),
             url: "https://example.org/b?c=1&d=2".to_owned(),
