@@ -140,9 +140,8 @@ async fn an_answer_that_is_whole_is_not_held_by_what_only_keeps_the_connection_o
     ];
     let trailer = std::iter::repeat_n(alive, 10_000).flatten();
     let begin = [head("text/event-stream"), super::server::events(&told)];
-    let mut server = Scripted::start([begin.into_iter().chain(trailer).collect::<Play>()]).await;
+    let server = Scripted::start([begin.into_iter().chain(trailer).collect::<Play>()]).await;
     assert_eq!(words(&said(&openai(&server)).await), "Hello");
-    server.closed().await;
 }
 
 #[tokio::test]
