@@ -36,13 +36,15 @@ async fn pictures_of_the_page() {
             "!document.querySelector('#messages li.message')",
         )
         .await;
-        page.say("What is 12 * (3 + 4)?").await;
+        page.attach(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/usage.csv"), "usage.csv")
+            .await;
+        page.choose("supervisor").await;
+        page.say("Where does the money go, and what can we save?").await;
         page.answer(1).await;
-        page.say("What can you do?").await;
-        page.answer(2).await;
         page.open_timeline().await;
         for scheme in ["dark", "light"] {
             page.prefer(scheme).await;
+            page.value("document.getElementById('scroll').scrollTop = 0").await;
             picture(&page, scheme).await;
         }
         page.click("#toggle-timeline").await;
@@ -50,12 +52,13 @@ async fn pictures_of_the_page() {
         page.be_a_phone().await;
         page.reload().await;
         page.is_live().await;
-        page.answer(2).await;
+        page.answer(1).await;
         page.sees(
             "its name",
-            "document.getElementById('title').textContent.startsWith('What')",
+            "document.getElementById('title').textContent.startsWith('Where')",
         )
         .await;
+        page.value("document.getElementById('scroll').scrollTop = 0").await;
         picture(&page, "phone").await;
     })
     .await;
